@@ -1,0 +1,1969 @@
+--! Previous: -
+--! Hash: sha1:c6edea3ebb919bcdc9ded3f462897fee53118557
+--! Message: the books
+
+-- The books: balances, the ledger, holds, usage, the price list, and the keys that make a call happen once.
+set local role mana_owner;
+
+create schema credits;
+create schema ops;
+
+comment on schema credits is 'Balances, the ledger and what charges them. Functions here answer with one JSON document.';
+comment on schema ops is 'For people in psql. Functions here answer with rows.';
+
+-- A function is nobody's until sql/grants.sql gives it to somebody.
+alter default privileges for role mana_owner revoke execute on functions from public;
+alter default privileges for role mana_owner grant select on tables to mana_readonly;
+
+grant usage on schema credits to mana_service, mana_ops, mana_readonly;
+grant usage on schema ops to mana_service, mana_ops, mana_readonly;
+
+create table credits.balances (
+  user_id text primary key,
+  balance bigint not null default 0,
+  held bigint not null default 0,
+  debt bigint not null default 0,
+  total_earned bigint not null default 0,
+  total_spent bigint not null default 0,
+  version bigint not null default 0,
+  head bytea not null default '\x',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint balances_user_id_check check (char_length(user_id) between 1 and 128),
+  constraint balances_held_check check (held >= 0 and balance >= held),
+  constraint balances_debt_check check (debt >= 0),
+  constraint balances_version_check check (version >= 0),
+  constraint balances_totals_check check (total_earned >= 0 and total_spent >= 0 and balance = total_earned - total_spent),
+  -- 2^53 - 1: every amount is also a JSON number.
+  constraint balances_total_earned_check check (total_earned <= 9007199254740991)
+) with (fillfactor = 70); -- room on the page for the next version of a row: every change of a balance is a HOT update
+
+comment on table credits.balances is 'One row a user: what the ledger adds up to. Written only by credits.post and the functions that hold.';
+comment on column credits.balances.balance is 'Credits, the sum of the user''s ledger. What can be spent is balance - held.';
+comment on column credits.balances.held is 'Credits held by open reservations.';
+comment on column credits.balances.debt is 'Credits lost beyond the balance (a card payment clawed back after spending); later credits pay it first.';
+comment on column credits.balances.total_earned is 'Sum of all ledger rows that came in, refunds and returned gifts included.';
+comment on column credits.balances.total_spent is 'Sum of all ledger rows that went out, as a positive number.';
+comment on column credits.balances.version is 'seq of the user''s last ledger row.';
+comment on column credits.balances.head is 'hash of the user''s last ledger row; empty before the first.';
+
+create table credits.transactions (
+  user_id text not null,
+  seq bigint not null,
+  id uuid not null default uuidv7(),
+  type text not null,
+  amount bigint not null,
+  balance_before bigint not null,
+  balance_after bigint not null,
+  counter_account text not null,
+  app_id text,
+  description text not null,
+  metadata jsonb,
+  idempotency_key text,
+  related_transaction_id uuid,
+  caller text not null,
+  created_at timestamptz not null,
+  hash bytea not null,
+  -- No foreign key to balances: credits.post is the only writer, holds the balance's lock and updates it in
+  -- the same breath; ops.verify() proves it. The key check would cost every debit.
+  constraint transactions_pkey primary key (user_id, seq),
+  constraint transactions_user_id_id_key unique (user_id, id),
+  constraint transactions_seq_check check (seq >= 1),
+  constraint transactions_amount_check check (
+    case type
+      when 'usage' then amount < 0
+      when 'expiry' then amount < 0
+      when 'clawback' then amount < 0
+      when 'purchase' then amount > 0
+      when 'refund' then amount > 0
+      when 'grant' then amount > 0
+      when 'gift' then amount <> 0
+      when 'adjustment' then amount <> 0
+      else false -- a type we don't know
+    end
+  ),
+  constraint transactions_balance_check check (
+    balance_before >= 0 and balance_after >= 0 and balance_after = balance_before + amount
+  ),
+  constraint transactions_counter_account_check check (counter_account ~ '^[a-z]+(:.{1,64})?$'),
+  constraint transactions_app_id_check check (char_length(app_id) between 1 and 64),
+  constraint transactions_description_check check (char_length(description) between 1 and 500),
+  constraint transactions_metadata_check check (jsonb_typeof(metadata) = 'object'),
+  constraint transactions_idempotency_key_check check (char_length(idempotency_key) between 1 and 255),
+  constraint transactions_hash_check check (octet_length(hash) = 32)
+);
+
+create index transactions_related_transaction_id_idx
+  on credits.transactions (user_id, related_transaction_id)
+  where related_transaction_id is not null;
+
+comment on table credits.transactions is 'The ledger. One row is one transfer between a user and a named system account; append-only.';
+comment on column credits.transactions.seq is 'The user''s own running number, 1, 2, 3 … without gaps.';
+comment on column credits.transactions.amount is 'Credits; negative for what leaves the user.';
+comment on column credits.transactions.counter_account is 'The system account on the other side: stripe, revenue:<app>, gifts, promotions, adjustments.';
+comment on column credits.transactions.caller is 'Who asked: user, service:<app>, or the database role of a person in psql.';
+comment on column credits.transactions.hash is 'sha256 over this row and the user''s previous row''s hash: see credits.transaction_hash.';
+
+create function credits.refuse_ledger_change() returns trigger
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The break-glass, for a court order or a repair nobody foresaw: the owner, in one transaction, having said why.
+  if coalesce(current_setting('mana.break_glass', true), '') <> ''
+     and pg_has_role(current_user, 'mana_owner', 'member') then
+    raise warning 'ledger changed by % (%): %', session_user, tg_op, current_setting('mana.break_glass');
+    if tg_level = 'STATEMENT' then
+      return null;
+    end if;
+    return case tg_op when 'DELETE' then old else new end;
+  end if;
+  raise exception using
+    errcode = 'CR009',
+    message = format('%I.%I is append-only: %s refused', tg_table_schema, tg_table_name, lower(tg_op)),
+    hint = 'Correct a mistake with a new row: ops.adjust().';
+end
+$$;
+
+comment on function credits.refuse_ledger_change() is 'Trigger: refuses UPDATE, DELETE and TRUNCATE (CR009). Break-glass: the owner, with set local mana.break_glass = ''why''.';
+
+create trigger transactions_append_only
+  before update or delete on credits.transactions
+  for each row execute function credits.refuse_ledger_change();
+create trigger transactions_no_truncate
+  before truncate on credits.transactions
+  for each statement execute function credits.refuse_ledger_change();
+
+create table credits.reservations (
+  user_id text not null references credits.balances (user_id),
+  id uuid not null default uuidv7(),
+  status text not null default 'open',
+  amount bigint not null,
+  reason text not null,
+  app_id text,
+  caller text not null,
+  expires_at timestamptz not null,
+  created_at timestamptz not null,
+  closed_at timestamptz,
+  committed_amount bigint,
+  transaction_id uuid,
+  answer jsonb,
+  constraint reservations_pkey primary key (user_id, id),
+  constraint reservations_id_key unique (id), -- a caller commits by reservation id alone
+  constraint reservations_transaction_id_fkey foreign key (user_id, transaction_id)
+    references credits.transactions (user_id, id),
+  constraint reservations_status_check check (status in ('open', 'committed', 'released', 'expired')),
+  constraint reservations_amount_check check (amount between 1 and 1000000000),
+  constraint reservations_reason_check check (char_length(reason) between 1 and 200),
+  constraint reservations_app_id_check check (char_length(app_id) between 1 and 64),
+  constraint reservations_expires_at_check check (expires_at > created_at),
+  constraint reservations_closed_check check ((status = 'open') = (closed_at is null)),
+  constraint reservations_answer_check check ((status in ('committed', 'released')) = (answer is not null)),
+  constraint reservations_committed_check check (
+    (status = 'committed') = (committed_amount is not null)
+    and (status = 'committed') = (transaction_id is not null)
+    and committed_amount between 1 and amount
+  )
+);
+
+create index reservations_open_expires_at_idx on credits.reservations (expires_at) where status = 'open';
+create index reservations_open_user_id_idx on credits.reservations (user_id) where status = 'open';
+
+comment on table credits.reservations is 'Holds: credits set aside for a call that costs money, then captured (committed), released or expired.';
+comment on column credits.reservations.answer is 'The answer of the call that closed it; a repeated call gets it again.';
+
+create table credits.grants (
+  user_id text not null references credits.balances (user_id),
+  reference_id text not null,
+  reason text not null,
+  transaction_id uuid not null,
+  created_at timestamptz not null,
+  constraint grants_pkey primary key (user_id, reference_id),
+  constraint grants_transaction_id_fkey foreign key (user_id, transaction_id)
+    references credits.transactions (user_id, id),
+  constraint grants_reference_id_check check (char_length(reference_id) between 1 and 128),
+  constraint grants_reason_check check (char_length(reason) between 1 and 64)
+);
+
+comment on table credits.grants is 'What makes a grant happen once: one row a user and reference.';
+
+create table credits.usage_stats (
+  user_id text not null,
+  day date not null,
+  app_id text not null,
+  credits_used bigint not null,
+  count bigint not null,
+  constraint usage_stats_pkey primary key (user_id, day, app_id),
+  constraint usage_stats_credits_used_check check (credits_used > 0),
+  constraint usage_stats_count_check check (count > 0)
+) with (fillfactor = 70);
+
+comment on table credits.usage_stats is 'The ledger''s usage by user, UTC day and app; written with each usage row.';
+
+create table credits.idempotency_keys (
+  user_id text not null,
+  caller text not null,
+  key text not null,
+  request_hash bytea not null,
+  answer jsonb not null,
+  created_at timestamptz not null,
+  constraint idempotency_keys_pkey primary key (user_id, caller, key),
+  constraint idempotency_keys_key_check check (char_length(key) between 1 and 255),
+  constraint idempotency_keys_request_hash_check check (octet_length(request_hash) = 32)
+);
+
+comment on table credits.idempotency_keys is 'The first answer to every keyed call. Kept for good: an old key never charges twice.';
+
+create table credits.events (
+  id bigint generated always as identity primary key,
+  user_id text not null,
+  type text not null,
+  data jsonb not null,
+  created_at timestamptz not null,
+  constraint events_type_check check (type ~ '^[a-z]+\.[a-z_]+$'),
+  constraint events_data_check check (jsonb_typeof(data) = 'object')
+);
+
+create index events_user_id_idx on credits.events (user_id, id);
+
+comment on table credits.events is 'The outbox: what happened, written in the transaction in which it happened.';
+comment on column credits.events.id is 'Drawn under the user''s balance lock, so one user''s events are in order.';
+
+create table credits.operations (
+  operation text primary key,
+  name text not null,
+  description text not null,
+  category text not null,
+  app text not null,
+  credits bigint not null,
+  unit text not null,
+  sort_order integer not null,
+  constraint operations_operation_check check (operation ~ '^[a-z][a-z0-9_]{0,63}$'),
+  constraint operations_category_check check (category in ('ai', 'premium')),
+  constraint operations_credits_check check (credits between 1 and 1000000),
+  constraint operations_app_check check (char_length(app) between 1 and 64)
+);
+
+comment on table credits.operations is 'The price list: credits per unit. Only what costs real money is in it.';
+
+insert into credits.operations (sort_order, operation, app, category, credits, unit, name, description)
+values
+  (10, 'chat_gpt4', 'chat', 'ai', 5, 'message', 'AI chat, GPT-4', 'One answer by GPT-4'),
+  (20, 'chat_claude', 'chat', 'ai', 5, 'message', 'AI chat, Claude', 'One answer by Claude'),
+  (30, 'chat_gemini', 'chat', 'ai', 2, 'message', 'AI chat, Gemini', 'One answer by Gemini'),
+  (40, 'chat_qwen', 'chat', 'ai', 2, 'message', 'AI chat, Qwen', 'One answer by Qwen'),
+  (50, 'image_generation', 'picture', 'ai', 10, 'image', 'Image generation', 'One generated image'),
+  (60, 'image_upscale', 'picture', 'ai', 5, 'image', 'Image upscale', 'One image, enlarged'),
+  (70, 'research_quick', 'research', 'ai', 5, 'question', 'Quick research', 'A short answer with sources'),
+  (80, 'research_deep', 'research', 'ai', 25, 'question', 'Deep research', 'A long report with sources'),
+  (90, 'food_analysis', 'food', 'ai', 3, 'photo', 'Food analysis', 'What is on the plate, from a photo'),
+  (100, 'plant_analysis', 'plants', 'ai', 2, 'photo', 'Plant analysis', 'Which plant it is and how it fares, from a photo'),
+  (110, 'deck_generation', 'cards', 'ai', 20, 'deck', 'Deck', 'A deck of cards on a topic'),
+  (120, 'card_generation', 'cards', 'ai', 2, 'card', 'Card', 'One card'),
+  (130, 'guide_generation', 'guides', 'ai', 5, 'guide', 'Guide', 'A guide on a topic'),
+  (140, 'explanation', 'cards', 'ai', 2, 'explanation', 'Explanation', 'Something explained'),
+  (150, 'text_generation', 'text', 'ai', 2, 'text', 'Text', 'A text written or rewritten'),
+  (160, 'scheduling', 'calendar', 'ai', 2, 'plan', 'Scheduling', 'A plan for the day or week'),
+  (170, 'suggestions', 'todo', 'ai', 2, 'request', 'Suggestions', 'Suggestions for what to do next'),
+  (180, 'enrichment', 'contacts', 'ai', 2, 'entry', 'Enrichment', 'Details added to an entry'),
+  (190, 'pdf_export', 'export', 'premium', 1, 'document', 'PDF export', 'One document as PDF'),
+  (200, 'bulk_import', 'import', 'premium', 1, '50 items', 'Bulk import', 'Up to 50 imported items'),
+  (210, 'premium_theme', 'themes', 'premium', 3, 'theme', 'Premium theme', 'One theme'),
+  (220, 'cloud_sync', 'sync', 'premium', 30, 'month', 'Cloud Sync', 'Sync between devices, a month');
+
+-- What credits.post writes. A type, so that one call carries it whole.
+create type credits.posting as (
+  user_id text,
+  type text,
+  amount bigint,
+  counter_account text,
+  app_id text,
+  description text,
+  metadata jsonb,
+  idempotency_key text,
+  related_transaction_id uuid,
+  caller text,
+  released bigint -- credits of a hold that this posting sets free at the same time
+);
+
+-- One debit as asked for: the same for a single call and for each item of many.
+create type credits.use_request as (
+  user_id text,
+  amount bigint,
+  app_id text,
+  description text,
+  idempotency_key text,
+  metadata jsonb,
+  operation text,
+  quantity bigint,
+  caller text
+);
+
+grant select on all tables in schema credits to mana_readonly;
+
+--! Included all.sql
+-- Every function, in dependency order: what a function's declaration names comes before it.
+--! Included credits/iso8601.sql
+create or replace function credits.iso8601(p_time timestamptz)
+returns text
+language sql
+immutable
+parallel safe
+return to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
+comment on function credits.iso8601(timestamptz) is
+  'A time as the wire writes it: UTC, milliseconds, whatever the session''s time zone. Internal.';
+--! EndIncluded credits/iso8601.sql
+--! Included credits/invalid.sql
+create or replace function credits.invalid(p_path text, p_message text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = 'CR001',
+    message = btrim(format('%s %s', p_path, p_message)),
+    detail = jsonb_build_object('issues', jsonb_build_array(
+      jsonb_build_object('path', p_path, 'message', p_message)
+    ));
+end
+$$;
+
+comment on function credits.invalid(text, text) is
+  'Raises CR001: an argument breaks a rule. The path is the argument''s name on the wire. Internal.';
+--! EndIncluded credits/invalid.sql
+--! Included credits/check_text.sql
+create or replace function credits.check_text(p_path text, p_value text, p_max integer)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_value is null or char_length(p_value) not between 1 and p_max then
+    perform credits.invalid(p_path, format('must be 1 to %s characters', p_max));
+  end if;
+end
+$$;
+
+comment on function credits.check_text(text, text, integer) is
+  'Raises CR001 unless the value has 1 to p_max characters. Internal.';
+--! EndIncluded credits/check_text.sql
+--! Included credits/check_amount.sql
+create or replace function credits.check_amount(p_path text, p_amount bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_amount is null or p_amount not between 1 and 1000000000 then
+    perform credits.invalid(p_path, 'must be a whole number from 1 to 1000000000');
+  end if;
+end
+$$;
+
+comment on function credits.check_amount(text, bigint) is
+  'Raises CR001 unless the amount is 1 to 1,000,000,000 credits. Internal.';
+--! EndIncluded credits/check_amount.sql
+--! Included credits/check_metadata.sql
+create or replace function credits.check_metadata(p_metadata jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_metadata is null then
+    return;
+  end if;
+  if jsonb_typeof(p_metadata) <> 'object' then
+    perform credits.invalid('metadata', 'must be a JSON object');
+  end if;
+  if octet_length(p_metadata::text) > 8192 then
+    perform credits.invalid('metadata', 'must be at most 8 KiB of JSON');
+  end if;
+end
+$$;
+
+comment on function credits.check_metadata(jsonb) is
+  'Raises CR001 unless the metadata is absent or a JSON object of at most 8 KiB. Internal.';
+--! EndIncluded credits/check_metadata.sql
+--! Included credits/check_spendable.sql
+create or replace function credits.check_spendable(p_balance credits.balances, p_amount bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_available bigint := coalesce(p_balance.balance - p_balance.held, 0);
+begin
+  if v_available < p_amount then
+    raise exception using
+      errcode = 'CR002',
+      message = format('Not enough credits: %s needed, %s available. Top up and try again.', p_amount, v_available),
+      detail = jsonb_build_object('required', p_amount, 'available', v_available);
+  end if;
+end
+$$;
+
+comment on function credits.check_spendable(credits.balances, bigint) is
+  'Raises CR002 unless the credits can be spent now: balance less holds. A balance that is null has none. Internal.';
+--! EndIncluded credits/check_spendable.sql
+--! Included credits/price.sql
+create or replace function credits.price(p_operation text, p_quantity bigint default 1)
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_credits bigint;
+begin
+  if p_quantity is null or p_quantity not between 1 and 1000000 then
+    perform credits.invalid('quantity', 'must be a whole number from 1 to 1000000');
+  end if;
+  select o.credits into v_credits from credits.operations o where o.operation = p_operation;
+  if not found then
+    perform credits.invalid('operation', 'is not on the price list: see credits.pricing()');
+  end if;
+  if v_credits * p_quantity > 1000000000 then
+    perform credits.invalid('quantity', format('costs %s credits, more than 1000000000', v_credits * p_quantity));
+  end if;
+  return v_credits * p_quantity;
+end
+$$;
+
+comment on function credits.price(text, bigint) is
+  'Credits that a number of units of an operation costs. CR001: not on the list, or quantity not 1 to 1,000,000. Internal.';
+--! EndIncluded credits/price.sql
+--! Included credits/amount_to_charge.sql
+create or replace function credits.amount_to_charge(p_amount bigint, p_operation text, p_quantity bigint)
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_operation is null then
+    perform credits.check_amount('amount', p_amount);
+    return p_amount;
+  end if;
+  if p_amount is not null then
+    perform credits.invalid('amount', 'must be left out when operation is given: the price list knows it');
+  end if;
+  return credits.price(p_operation, coalesce(p_quantity, 1));
+end
+$$;
+
+comment on function credits.amount_to_charge(bigint, text, bigint) is
+  'Credits to charge: the amount given, or the price of the operation in its place. CR001: both, neither or not on the list. Internal.';
+--! EndIncluded credits/amount_to_charge.sql
+--! Included credits/lock_balance.sql
+create or replace function credits.lock_balance(p_user_id text)
+returns credits.balances
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+begin
+  select * into v_balance from credits.balances b where b.user_id = p_user_id for no key update;
+  if not found then
+    -- A row that isn't there can't be locked: make it, whoever gets there first, then lock it.
+    perform credits.check_text('userId', p_user_id, 128);
+    insert into credits.balances (user_id) values (p_user_id) on conflict (user_id) do nothing;
+    select * into strict v_balance from credits.balances b where b.user_id = p_user_id for no key update;
+  end if;
+  return v_balance;
+end
+$$;
+
+comment on function credits.lock_balance(text) is
+  'Locks a user''s balance until the transaction ends and returns it, made with zeros if new. Callers that lock several take them in user_id order. CR001: no user id. Internal.';
+--! EndIncluded credits/lock_balance.sql
+--! Included credits/transaction_hash.sql
+create or replace function credits.transaction_hash(p_previous bytea, p_transaction credits.transactions)
+returns bytea
+language sql
+stable
+return sha256(
+  p_previous
+  || convert_to(
+    jsonb_build_array(
+      p_transaction.user_id,
+      p_transaction.seq,
+      p_transaction.id,
+      p_transaction.type,
+      p_transaction.amount,
+      p_transaction.balance_before,
+      p_transaction.balance_after,
+      p_transaction.counter_account,
+      p_transaction.app_id,
+      p_transaction.description,
+      p_transaction.metadata,
+      p_transaction.idempotency_key,
+      p_transaction.related_transaction_id,
+      p_transaction.caller,
+      -- Microseconds since 1970, so that no session's time zone is in the hash.
+      (extract(epoch from p_transaction.created_at) * 1000000)::bigint
+    )::text,
+    'UTF8'
+  )
+);
+
+comment on function credits.transaction_hash(bytea, credits.transactions) is
+  'sha256 over a ledger row and the hash of the same user''s previous row (empty before the first). ops.verify() recomputes it. Internal.';
+--! EndIncluded credits/transaction_hash.sql
+--! Included credits/emit.sql
+create or replace function credits.emit(p_user_id text, p_type text, p_data jsonb, p_now timestamptz)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into credits.events (user_id, type, data, created_at) values (p_user_id, p_type, p_data, p_now);
+$$;
+
+comment on function credits.emit(text, text, jsonb, timestamptz) is
+  'Writes an event into the outbox, in the transaction of what happened. The caller holds the user''s balance lock. Internal.';
+--! EndIncluded credits/emit.sql
+--! Included credits/post.sql
+create or replace function credits.post(p_balance credits.balances, p_posting credits.posting, p_now timestamptz)
+returns credits.transactions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_transaction credits.transactions;
+begin
+  v_transaction.user_id := p_balance.user_id;
+  v_transaction.seq := p_balance.version + 1;
+  v_transaction.id := uuidv7();
+  v_transaction.type := p_posting.type;
+  v_transaction.amount := p_posting.amount;
+  v_transaction.balance_before := p_balance.balance;
+  v_transaction.balance_after := p_balance.balance + p_posting.amount;
+  v_transaction.counter_account := p_posting.counter_account;
+  v_transaction.app_id := p_posting.app_id;
+  v_transaction.description := p_posting.description;
+  v_transaction.metadata := p_posting.metadata;
+  v_transaction.idempotency_key := p_posting.idempotency_key;
+  v_transaction.related_transaction_id := p_posting.related_transaction_id;
+  v_transaction.caller := p_posting.caller;
+  v_transaction.created_at := p_now;
+  v_transaction.hash := credits.transaction_hash(p_balance.head, v_transaction);
+
+  insert into credits.transactions values (v_transaction.*);
+
+  update credits.balances b
+  set
+    balance = v_transaction.balance_after,
+    held = b.held - coalesce(p_posting.released, 0),
+    total_earned = b.total_earned + greatest(p_posting.amount, 0),
+    total_spent = b.total_spent + greatest(-p_posting.amount, 0),
+    version = v_transaction.seq,
+    head = v_transaction.hash,
+    updated_at = p_now
+  where b.user_id = p_balance.user_id;
+
+  if p_posting.type = 'usage' then
+    insert into credits.usage_stats as s (user_id, day, app_id, credits_used, count)
+    values (
+      v_transaction.user_id, (p_now at time zone 'UTC')::date, v_transaction.app_id, -v_transaction.amount, 1
+    )
+    on conflict (user_id, day, app_id) do update
+    set credits_used = s.credits_used + excluded.credits_used, count = s.count + 1;
+  end if;
+
+  return v_transaction;
+end
+$$;
+
+comment on function credits.post(credits.balances, credits.posting, timestamptz) is
+  'The one writer of the ledger: writes the row, the balance and the day''s usage, and returns the row. The caller holds the lock, passes the balance as it stands under it, and has checked that it suffices. Internal.';
+--! EndIncluded credits/post.sql
+--! Included credits/transaction_json.sql
+create or replace function credits.transaction_json(p_transaction credits.transactions)
+returns jsonb
+language sql
+immutable
+return jsonb_build_object(
+  'id', p_transaction.id,
+  'userId', p_transaction.user_id,
+  'type', p_transaction.type,
+  'status', 'completed', -- a row is in the ledger or it isn't
+  'amount', p_transaction.amount,
+  'balanceBefore', p_transaction.balance_before,
+  'balanceAfter', p_transaction.balance_after,
+  'appId', p_transaction.app_id,
+  'description', p_transaction.description,
+  'metadata', p_transaction.metadata,
+  'idempotencyKey', p_transaction.idempotency_key,
+  'relatedTransactionId', p_transaction.related_transaction_id,
+  'createdAt', credits.iso8601(p_transaction.created_at),
+  'completedAt', credits.iso8601(p_transaction.created_at)
+);
+
+comment on function credits.transaction_json(credits.transactions) is
+  'A ledger row as callers see it. Internal.';
+--! EndIncluded credits/transaction_json.sql
+--! Included credits/balance_json.sql
+create or replace function credits.balance_json(p_balance credits.balances)
+returns jsonb
+language sql
+immutable
+return jsonb_build_object(
+  'balance', p_balance.balance - p_balance.held,
+  'held', p_balance.held,
+  'debt', p_balance.debt,
+  'totalEarned', p_balance.total_earned,
+  'totalSpent', p_balance.total_spent
+);
+
+comment on function credits.balance_json(credits.balances) is
+  'A balance as callers see it: balance is what can be spent now, holds taken off. Internal.';
+--! EndIncluded credits/balance_json.sql
+--! Included credits/request_hash.sql
+create or replace function credits.request_hash(p_request jsonb)
+returns bytea
+language sql
+immutable
+return sha256(convert_to(p_request::text, 'UTF8'));
+
+comment on function credits.request_hash(jsonb) is
+  'What a key remembers of its request: sha256 over the call''s name and arguments. Internal.';
+--! EndIncluded credits/request_hash.sql
+--! Included credits/remembered_answer.sql
+create or replace function credits.remembered_answer(p_user_id text, p_caller text, p_key text, p_request jsonb)
+returns jsonb
+language plpgsql
+volatile -- a fresh snapshot: what committed while we waited for the lock must be seen
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_remembered credits.idempotency_keys;
+begin
+  select * into v_remembered
+  from credits.idempotency_keys k
+  where k.user_id = p_user_id and k.caller = p_caller and k.key = p_key;
+  if not found then
+    return null;
+  end if;
+  if v_remembered.request_hash <> credits.request_hash(p_request) then
+    raise exception using
+      errcode = 'CR003',
+      message = 'This idempotency key was used for another request. Use a new key for a new request.',
+      detail = jsonb_build_object('idempotencyKey', p_key);
+  end if;
+  return v_remembered.answer || jsonb_build_object('replayed', true);
+end
+$$;
+
+comment on function credits.remembered_answer(text, text, text, jsonb) is
+  'The first answer to this key with replayed: true, or null if the key is new (or null). CR003: the key was used for another request. Call it under the balance''s lock. Internal.';
+--! EndIncluded credits/remembered_answer.sql
+--! Included credits/remember_answer.sql
+create or replace function credits.remember_answer(
+  p_user_id text, p_caller text, p_key text, p_request jsonb, p_answer jsonb, p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_key is not null then
+    insert into credits.idempotency_keys (user_id, caller, key, request_hash, answer, created_at)
+    values (p_user_id, p_caller, p_key, credits.request_hash(p_request), p_answer, p_now);
+  end if;
+end
+$$;
+
+comment on function credits.remember_answer(text, text, text, jsonb, jsonb, timestamptz) is
+  'Keeps the answer for the key, in the transaction that made it. Nothing without a key. Internal.';
+--! EndIncluded credits/remember_answer.sql
+--! Included credits/init.sql
+create or replace function credits.init(p_user_id text)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  return credits.balance_json(credits.lock_balance(p_user_id));
+end
+$$;
+
+comment on function credits.init(text) is
+  'Opens a user''s account with zeros and answers its balance; an account that is there stays as it is. CR001 no user id. For mana_service and mana_ops.';
+--! EndIncluded credits/init.sql
+--! Included credits/balance_at.sql
+create or replace function credits.balance_at(p_user_id text, p_at timestamptz)
+returns credits.balances
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+begin
+  v_balance.user_id := p_user_id;
+  v_balance.debt := 0;
+  select
+    coalesce(sum(t.amount), 0),
+    coalesce(sum(t.amount) filter (where t.amount > 0), 0),
+    coalesce(-sum(t.amount) filter (where t.amount < 0), 0)
+  into v_balance.balance, v_balance.total_earned, v_balance.total_spent
+  from credits.transactions t
+  where t.user_id = p_user_id and t.created_at <= p_at;
+
+  select coalesce(sum(r.amount), 0)
+  into v_balance.held
+  from credits.reservations r
+  where r.user_id = p_user_id and r.created_at <= p_at and (r.closed_at is null or r.closed_at > p_at);
+  return v_balance;
+end
+$$;
+
+comment on function credits.balance_at(text, timestamptz) is
+  'A user''s balance as the ledger and the holds say it was at a time, that instant included. Reads the user''s whole ledger. Internal.';
+--! EndIncluded credits/balance_at.sql
+--! Included credits/balance.sql
+create or replace function credits.balance(p_user_id text, p_at timestamptz default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  if p_at is null then
+    select * into v_balance from credits.balances b where b.user_id = p_user_id;
+  else
+    v_balance := credits.balance_at(p_user_id, p_at);
+  end if;
+  return coalesce(
+    credits.balance_json(v_balance),
+    '{"balance": 0, "held": 0, "debt": 0, "totalEarned": 0, "totalSpent": 0}'
+  );
+end
+$$;
+
+comment on function credits.balance(text, timestamptz) is
+  'A user''s balance in credits, now or as it was at a time: { balance (spendable), held, debt, totalEarned, totalSpent }; zeros for a user without an account. Writes nothing. CR001 no user id. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/balance.sql
+--! Included credits/history.sql
+create or replace function credits.history(
+  p_user_id text,
+  p_limit integer default 50,
+  p_before uuid default null,
+  p_offset integer default 0,
+  p_type text default null,
+  p_app_id text default null,
+  p_from timestamptz default null,
+  p_to timestamptz default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before_seq bigint;
+  v_page credits.transactions[];
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  if p_limit is null or p_limit not between 1 and 200 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 200');
+  end if;
+  if p_offset is null or p_offset not between 0 and 1000000 then
+    perform credits.invalid('offset', 'must be a whole number from 0 to 1000000: use before to go further');
+  end if;
+  if p_before is not null then
+    select t.seq into v_before_seq from credits.transactions t where t.user_id = p_user_id and t.id = p_before;
+    if not found then
+      raise exception using
+        errcode = 'CR004', message = 'There is no such transaction in this account to page from.',
+        detail = jsonb_build_object('transactionId', p_before);
+    end if;
+  end if;
+
+  -- By seq, not by time: the order in which the rows were written, whatever any clock said.
+  select coalesce(array_agg(page order by page.seq desc), '{}')
+  into v_page
+  from (
+    select *
+    from credits.transactions t
+    where t.user_id = p_user_id
+      and (v_before_seq is null or t.seq < v_before_seq)
+      and (p_type is null or t.type = p_type)
+      and (p_app_id is null or t.app_id = p_app_id)
+      and (p_from is null or t.created_at >= p_from)
+      and (p_to is null or t.created_at < p_to)
+    order by t.seq desc
+    limit p_limit + 1 -- one more than asked, to know whether there is a next page
+    offset p_offset
+  ) page;
+
+  return jsonb_build_object(
+    'transactions', (
+      select coalesce(jsonb_agg(credits.transaction_json(t) order by t.seq desc), '[]')
+      from unnest(v_page[1:p_limit]) t
+    ),
+    'next', case when cardinality(v_page) > p_limit then v_page[p_limit].id end
+  );
+end
+$$;
+
+comment on function credits.history(text, integer, uuid, integer, text, text, timestamptz, timestamptz) is
+  'A page of a user''s ledger, newest first: { transactions, next }; next is the id to pass as p_before for the following page, null on the last. p_limit 1 to 200; p_from inclusive, p_to exclusive. CR001 invalid argument, CR004 p_before is not in this account. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/history.sql
+--! Included credits/usage.sql
+create or replace function credits.usage(
+  p_user_id text,
+  p_from timestamptz default null,
+  p_to timestamptz default null,
+  p_group_by text default null
+)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_by_day boolean := coalesce(p_group_by, 'day') = 'day';
+  v_by_app boolean := coalesce(p_group_by, 'app') = 'app';
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  if p_group_by not in ('day', 'app') then
+    perform credits.invalid('groupBy', 'must be day or app');
+  end if;
+  return (
+    select coalesce(
+      jsonb_agg(
+        jsonb_strip_nulls(
+          jsonb_build_object('day', g.day, 'appId', g.app_id, 'creditsUsed', g.credits_used, 'count', g.count)
+        )
+        order by g.day desc nulls last, g.app_id
+      ),
+      '[]'
+    )
+    from (
+      select
+        case when v_by_day then s.day end as day,
+        case when v_by_app then s.app_id end as app_id,
+        sum(s.credits_used)::bigint as credits_used,
+        sum(s.count)::bigint as count
+      from credits.usage_stats s
+      where s.user_id = p_user_id
+        and (p_from is null or s.day >= (p_from at time zone 'UTC')::date)
+        and (p_to is null or s.day <= (p_to at time zone 'UTC')::date)
+      group by 1, 2
+    ) g
+  );
+end
+$$;
+
+comment on function credits.usage(text, timestamptz, timestamptz, text) is
+  'What a user spent, in credits and number of debits: [{ day?, appId?, creditsUsed, count }], days in UTC, newest first, both ends included; p_group_by day, app, or null for both. CR001 invalid argument. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/usage.sql
+--! Included credits/pricing.sql
+create or replace function credits.pricing()
+returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'operation', o.operation,
+        'name', o.name,
+        'description', o.description,
+        'category', o.category,
+        'app', o.app,
+        'credits', o.credits,
+        'unit', o.unit
+      )
+      order by o.sort_order, o.operation
+    ),
+    '[]'
+  )
+  from credits.operations o;
+$$;
+
+comment on function credits.pricing() is
+  'The price list, in order: [{ operation, name, description, category, app, credits, unit }], credits per unit. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/pricing.sql
+--! Included credits/use_request_json.sql
+create or replace function credits.use_request_json(p_request credits.use_request)
+returns jsonb
+language sql
+immutable
+return jsonb_build_array(
+  'use',
+  p_request.amount,
+  p_request.app_id,
+  p_request.description,
+  p_request.metadata,
+  p_request.operation,
+  p_request.quantity
+);
+
+comment on function credits.use_request_json(credits.use_request) is
+  'What makes two debits under one key the same request. Internal.';
+--! EndIncluded credits/use_request_json.sql
+--! Included credits/use_request_from_json.sql
+create or replace function credits.use_request_from_json(p_item jsonb, p_caller text)
+returns credits.use_request
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request credits.use_request;
+  v_path text;
+begin
+  if jsonb_typeof(p_item) <> 'object' then
+    perform credits.invalid('', 'must be an object');
+  end if;
+  foreach v_path in array array['userId', 'appId', 'description', 'idempotencyKey', 'operation'] loop
+    if jsonb_typeof(p_item -> v_path) not in ('string', 'null') then
+      perform credits.invalid(v_path, 'must be text');
+    end if;
+  end loop;
+  foreach v_path in array array['amount', 'quantity'] loop
+    if jsonb_typeof(p_item -> v_path) = 'null' then
+      continue;
+    end if;
+    -- Compared as numeric: 1e30 and 0.5 are refused here, not by a cast.
+    if jsonb_typeof(p_item -> v_path) <> 'number'
+       or (p_item ->> v_path)::numeric not between 1 and 1000000000
+       or (p_item ->> v_path)::numeric % 1 <> 0 then
+      perform credits.invalid(v_path, 'must be a whole number from 1 to 1000000000');
+    end if;
+  end loop;
+  v_request.user_id := p_item ->> 'userId';
+  v_request.amount := (p_item ->> 'amount')::numeric;
+  v_request.app_id := p_item ->> 'appId';
+  v_request.description := p_item ->> 'description';
+  v_request.idempotency_key := p_item ->> 'idempotencyKey';
+  v_request.metadata := nullif(p_item -> 'metadata', 'null');
+  v_request.operation := p_item ->> 'operation';
+  v_request.quantity := (p_item ->> 'quantity')::numeric;
+  v_request.caller := p_caller;
+  return v_request;
+end
+$$;
+
+comment on function credits.use_request_from_json(jsonb, text) is
+  'One item of credits.use_many as a request. CR001: a field of the wrong kind. Internal.';
+--! EndIncluded credits/use_request_from_json.sql
+--! Included credits/decide_use.sql
+create or replace function credits.decide_use(
+  p_balance credits.balances, p_request credits.use_request, out o_answer jsonb, out o_amount bigint
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform credits.check_text('userId', p_request.user_id, 128);
+  perform credits.check_text('appId', p_request.app_id, 64);
+  perform credits.check_text('description', p_request.description, 500);
+  perform credits.check_metadata(p_request.metadata);
+  if p_request.idempotency_key is not null then
+    perform credits.check_text('idempotencyKey', p_request.idempotency_key, 255);
+    o_answer := credits.remembered_answer(
+      p_request.user_id, p_request.caller, p_request.idempotency_key, credits.use_request_json(p_request)
+    );
+    if o_answer is not null then
+      return;
+    end if;
+  end if;
+
+  o_amount := credits.amount_to_charge(p_request.amount, p_request.operation, p_request.quantity);
+  -- A user without a balance has no row, and nothing to spend.
+  perform credits.check_spendable(p_balance, o_amount);
+end
+$$;
+
+comment on function credits.decide_use(credits.balances, credits.use_request) is
+  'Decides a debit without writing: the remembered answer of a replay, or the credits to take. CR001 invalid, CR002 not enough credits, CR003 key reused. The caller holds the lock. Internal.';
+--! EndIncluded credits/decide_use.sql
+--! Included credits/write_use.sql
+create or replace function credits.write_use(
+  p_balance credits.balances, p_request credits.use_request, p_amount bigint, p_now timestamptz
+)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_metadata jsonb := p_request.metadata;
+  v_posting credits.posting;
+  v_transaction credits.transactions;
+  v_answer jsonb;
+begin
+  if p_request.operation is not null then
+    v_metadata := coalesce(v_metadata, '{}')
+      || jsonb_build_object('operation', p_request.operation, 'quantity', coalesce(p_request.quantity, 1));
+  end if;
+  v_posting.type := 'usage';
+  v_posting.amount := -p_amount;
+  v_posting.counter_account := 'revenue:' || p_request.app_id;
+  v_posting.app_id := p_request.app_id;
+  v_posting.description := p_request.description;
+  v_posting.metadata := v_metadata;
+  v_posting.idempotency_key := p_request.idempotency_key;
+  v_posting.caller := p_request.caller;
+  v_transaction := credits.post(p_balance, v_posting, p_now);
+
+  v_answer := jsonb_build_object(
+    'transaction', credits.transaction_json(v_transaction),
+    'newBalance', jsonb_build_object(
+      'balance', v_transaction.balance_after - p_balance.held,
+      'totalSpent', p_balance.total_spent + p_amount
+    )
+  );
+  perform credits.remember_answer(
+    p_request.user_id,
+    p_request.caller,
+    p_request.idempotency_key,
+    credits.use_request_json(p_request),
+    v_answer,
+    p_now
+  );
+  return v_answer;
+end
+$$;
+
+comment on function credits.write_use(credits.balances, credits.use_request, bigint, timestamptz) is
+  'Writes a debit that credits.decide_use allowed, remembers the answer under its key, and returns it. The caller holds the lock. Internal.';
+--! EndIncluded credits/write_use.sql
+--! Included credits/use.sql
+create or replace function credits.use(
+  p_user_id text,
+  p_amount bigint,
+  p_app_id text,
+  p_description text,
+  p_idempotency_key text default null,
+  p_metadata jsonb default null,
+  p_operation text default null,
+  p_quantity bigint default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request credits.use_request := row(
+    p_user_id, p_amount, p_app_id, p_description, p_idempotency_key, p_metadata, p_operation, p_quantity, p_caller
+  );
+  v_balance credits.balances;
+  v_answer jsonb;
+  v_amount bigint;
+begin
+  select * into v_balance from credits.balances b where b.user_id = p_user_id for no key update;
+  select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
+  return coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
+end
+$$;
+
+comment on function credits.use(text, bigint, text, text, text, jsonb, text, bigint, text, timestamptz) is
+  'Takes credits from a user for an app, or the price of an operation in place of an amount (then p_amount is null). Answers { transaction, newBalance: { balance, totalSpent } }, all in credits, balance being what can still be spent; replayed: true when the key was seen before. CR001 invalid argument, CR002 not enough credits, CR003 key reused. For mana_service and mana_ops.';
+--! EndIncluded credits/use.sql
+--! Included credits/use_many.sql
+create or replace function credits.use_many(
+  p_items jsonb, p_caller text default session_user, p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_item jsonb;
+  v_request credits.use_request;
+  v_balance credits.balances;
+  v_answer jsonb;
+  v_amount bigint;
+  v_results jsonb[] := '{}';
+  v_state text;
+  v_message text;
+  v_detail text;
+begin
+  -- case, since or may look at the length of what isn't an array
+  if (case when jsonb_typeof(p_items) = 'array' then jsonb_array_length(p_items) else 0 end) not between 1 and 1000 then
+    perform credits.invalid('items', 'must be an array of 1 to 1000 debits');
+  end if;
+
+  -- Every balance first, in order: two batches never wait for each other in a circle.
+  perform
+  from credits.balances b
+  where b.user_id in (select i.value ->> 'userId' from jsonb_array_elements(p_items) i)
+  order by b.user_id
+  for no key update;
+
+  for v_item in select i.value from jsonb_array_elements(p_items) with ordinality i order by i.ordinality loop
+    begin
+      v_request := credits.use_request_from_json(v_item, p_caller);
+      select * into v_balance from credits.balances b where b.user_id = v_request.user_id;
+      select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
+    exception when others then
+      -- Nothing was written in this block, so the item is refused alone. What isn't ours to judge ends the call.
+      get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
+      if v_state !~ '^CR' then
+        raise;
+      end if;
+      v_results := v_results || jsonb_build_object(
+        'ok', false,
+        'error', jsonb_build_object('sqlstate', v_state, 'message', v_message, 'detail', v_detail::jsonb)
+      );
+      continue;
+    end;
+    v_answer := coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
+    v_results := v_results || (jsonb_build_object('ok', true) || v_answer);
+  end loop;
+
+  return jsonb_build_object('results', to_jsonb(v_results));
+end
+$$;
+
+comment on function credits.use_many(jsonb, text, timestamptz) is
+  'credits.use for 1 to 1000 items [{ userId, amount, appId, description, idempotencyKey?, metadata?, operation?, quantity? }] in one transaction. Answers { results } in the order asked, each { ok: true, transaction, newBalance } or { ok: false, error: { sqlstate, message, detail } }; each item stands alone. CR001 when there is no such array. For mana_service and mana_ops.';
+--! EndIncluded credits/use_many.sql
+--! Included credits/refundable_charge.sql
+create or replace function credits.refundable_charge(p_user_id text, p_transaction_id uuid, p_amount bigint)
+returns credits.transactions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_charge credits.transactions;
+  v_refunded bigint;
+begin
+  select * into v_charge
+  from credits.transactions t
+  where t.user_id = p_user_id and t.id = p_transaction_id and t.type = 'usage';
+  if not found then
+    raise exception using
+      errcode = 'CR004', message = 'There is no such charge in this account.',
+      detail = jsonb_build_object('transactionId', p_transaction_id);
+  end if;
+  select coalesce(sum(t.amount), 0) into v_refunded
+  from credits.transactions t
+  where t.user_id = p_user_id and t.related_transaction_id = p_transaction_id and t.type = 'refund';
+  if v_refunded + p_amount > -v_charge.amount then
+    raise exception using
+      errcode = 'CR005',
+      message = format(
+        'The charge took %s credits and %s were given back already: at most %s can be refunded.',
+        -v_charge.amount, v_refunded, -v_charge.amount - v_refunded
+      ),
+      detail = jsonb_build_object(
+        'charged', -v_charge.amount, 'refunded', v_refunded, 'refundable', -v_charge.amount - v_refunded
+      );
+  end if;
+  return v_charge;
+end
+$$;
+
+comment on function credits.refundable_charge(text, uuid, bigint) is
+  'The charge that this many credits can still be refunded of. CR004 no such usage row of this user, CR005 too much. The caller holds the lock. Internal.';
+--! EndIncluded credits/refundable_charge.sql
+--! Included credits/refund.sql
+create or replace function credits.refund(
+  p_user_id text,
+  p_amount bigint,
+  p_description text,
+  p_app_id text default null,
+  p_metadata jsonb default null,
+  p_transaction_id uuid default null,
+  p_idempotency_key text default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request jsonb := jsonb_build_array('refund', p_amount, p_description, p_app_id, p_metadata, p_transaction_id);
+  v_balance credits.balances;
+  v_charge credits.transactions;
+  v_posting credits.posting;
+  v_transaction credits.transactions;
+  v_answer jsonb;
+begin
+  perform credits.check_amount('amount', p_amount);
+  perform credits.check_text('description', p_description, 500);
+  perform credits.check_metadata(p_metadata);
+  if p_app_id is not null then
+    perform credits.check_text('appId', p_app_id, 64);
+  end if;
+  if p_idempotency_key is not null then
+    perform credits.check_text('idempotencyKey', p_idempotency_key, 255);
+  end if;
+
+  v_balance := credits.lock_balance(p_user_id);
+  v_answer := credits.remembered_answer(p_user_id, p_caller, p_idempotency_key, v_request);
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  if p_transaction_id is not null then
+    v_charge := credits.refundable_charge(p_user_id, p_transaction_id, p_amount);
+  end if;
+
+  v_posting.type := 'refund';
+  v_posting.amount := p_amount;
+  v_posting.app_id := coalesce(p_app_id, v_charge.app_id);
+  v_posting.counter_account := coalesce(v_charge.counter_account, 'revenue:' || p_app_id, 'adjustments');
+  v_posting.description := p_description;
+  v_posting.metadata := p_metadata;
+  v_posting.idempotency_key := p_idempotency_key;
+  v_posting.related_transaction_id := p_transaction_id;
+  v_posting.caller := p_caller;
+  v_transaction := credits.post(v_balance, v_posting, p_now);
+
+  v_answer := jsonb_build_object(
+    'transaction', credits.transaction_json(v_transaction),
+    'newBalance', jsonb_build_object('balance', v_transaction.balance_after - v_balance.held)
+  );
+  perform credits.remember_answer(p_user_id, p_caller, p_idempotency_key, v_request, v_answer, p_now);
+  return v_answer;
+end
+$$;
+
+comment on function credits.refund(text, bigint, text, text, jsonb, uuid, text, text, timestamptz) is
+  'Gives credits back to a user: freely, or against a charge (p_transaction_id, a usage row of the same user), then never more in all than it took. Answers { transaction, newBalance: { balance } }, replayed: true when the key was seen before. CR001 invalid argument, CR003 key reused, CR004 no such charge, CR005 more than the charge has left. For mana_service and mana_ops.';
+--! EndIncluded credits/refund.sql
+--! Included credits/grant.sql
+create or replace function credits.grant(
+  p_user_id text,
+  p_amount bigint,
+  p_reason text,
+  p_reference_id text,
+  p_description text default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_transaction_id uuid;
+  v_posting credits.posting;
+  v_transaction credits.transactions;
+begin
+  perform credits.check_amount('amount', p_amount);
+  perform credits.check_text('reason', p_reason, 64);
+  perform credits.check_text('referenceId', p_reference_id, 128);
+  if p_description is not null then
+    perform credits.check_text('description', p_description, 500);
+  end if;
+
+  v_balance := credits.lock_balance(p_user_id);
+  select g.transaction_id into v_transaction_id
+  from credits.grants g
+  where g.user_id = p_user_id and g.reference_id = p_reference_id;
+  if found then
+    return jsonb_build_object(
+      'alreadyGranted', true,
+      'newBalance', v_balance.balance - v_balance.held,
+      'transactionId', v_transaction_id
+    );
+  end if;
+
+  v_posting.type := 'grant';
+  v_posting.amount := p_amount;
+  v_posting.counter_account := 'promotions';
+  v_posting.description := coalesce(p_description, p_reason);
+  v_posting.metadata := jsonb_build_object('reason', p_reason, 'referenceId', p_reference_id);
+  v_posting.caller := p_caller;
+  v_transaction := credits.post(v_balance, v_posting, p_now);
+
+  insert into credits.grants (user_id, reference_id, reason, transaction_id, created_at)
+  values (p_user_id, p_reference_id, p_reason, v_transaction.id, p_now);
+
+  return jsonb_build_object(
+    'alreadyGranted', false,
+    'newBalance', v_transaction.balance_after - v_balance.held,
+    'transactionId', v_transaction.id
+  );
+end
+$$;
+
+comment on function credits.grant(text, bigint, text, text, text, text, timestamptz) is
+  'Gives credits for a reason, once per user and reference. Answers { alreadyGranted, newBalance (spendable credits now), transactionId }; a second call with the reference changes nothing. CR001 invalid argument. For mana_service and mana_ops.';
+--! EndIncluded credits/grant.sql
+--! Included credits/reserve.sql
+create or replace function credits.reserve(
+  p_user_id text,
+  p_amount bigint,
+  p_reason text,
+  p_expires_in_seconds bigint default 86400,
+  p_idempotency_key text default null,
+  p_app_id text default null,
+  p_operation text default null,
+  p_quantity bigint default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request jsonb := jsonb_build_array(
+    'reserve', p_amount, p_reason, p_expires_in_seconds, p_app_id, p_operation, p_quantity
+  );
+  v_balance credits.balances;
+  v_amount bigint;
+  v_reservation credits.reservations;
+  v_answer jsonb;
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  perform credits.check_text('reason', p_reason, 200);
+  -- At most 30 days: a hold is for a call under way, not for keeping credits aside.
+  if p_expires_in_seconds is null or p_expires_in_seconds not between 1 and 2592000 then
+    perform credits.invalid('expiresInSeconds', 'must be a whole number from 1 to 2592000');
+  end if;
+  if p_app_id is not null then
+    perform credits.check_text('appId', p_app_id, 64);
+  end if;
+  if p_idempotency_key is not null then
+    perform credits.check_text('idempotencyKey', p_idempotency_key, 255);
+  end if;
+
+  select * into v_balance from credits.balances b where b.user_id = p_user_id for no key update;
+  v_answer := credits.remembered_answer(p_user_id, p_caller, p_idempotency_key, v_request);
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  v_amount := credits.amount_to_charge(p_amount, p_operation, p_quantity);
+  perform credits.check_spendable(v_balance, v_amount);
+
+  update credits.balances b
+  set held = b.held + v_amount, updated_at = p_now
+  where b.user_id = p_user_id;
+  insert into credits.reservations (user_id, amount, reason, app_id, caller, expires_at, created_at)
+  values (
+    p_user_id, v_amount, p_reason, p_app_id, p_caller, p_now + make_interval(secs => p_expires_in_seconds), p_now
+  )
+  returning * into v_reservation;
+
+  v_answer := jsonb_build_object(
+    'reservationId', v_reservation.id,
+    'balance', v_balance.balance - v_balance.held - v_amount,
+    'expiresAt', credits.iso8601(v_reservation.expires_at)
+  );
+  perform credits.remember_answer(p_user_id, p_caller, p_idempotency_key, v_request, v_answer, p_now);
+  return v_answer;
+end
+$$;
+
+comment on function credits.reserve(text, bigint, text, bigint, text, text, text, bigint, text, timestamptz) is
+  'Holds credits for a call that will cost money: they can''t be spent elsewhere until credits.commit, credits.release or the expiry (1 second to 30 days). An operation stands in place of an amount as in credits.use. Answers { reservationId, balance, expiresAt }, balance in credits that can still be spent. CR001 invalid argument, CR002 not enough credits, CR003 key reused. For mana_service and mana_ops.';
+--! EndIncluded credits/reserve.sql
+--! Included credits/lock_reservation.sql
+create or replace function credits.lock_reservation(p_reservation_id uuid)
+returns credits.reservations
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text;
+  v_reservation credits.reservations;
+begin
+  select r.user_id into v_user_id from credits.reservations r where r.id = p_reservation_id;
+  if not found then
+    raise exception using
+      errcode = 'CR006', message = 'There is no such reservation.',
+      detail = jsonb_build_object('reservationId', p_reservation_id);
+  end if;
+  -- The balance's lock guards the user's holds too: read the hold once we have it.
+  perform credits.lock_balance(v_user_id);
+  select * into strict v_reservation
+  from credits.reservations r
+  where r.user_id = v_user_id and r.id = p_reservation_id;
+  return v_reservation;
+end
+$$;
+
+comment on function credits.lock_reservation(uuid) is
+  'Locks the balance a hold is on and returns the hold as it stands under the lock. CR006 no such reservation. Internal.';
+--! EndIncluded credits/lock_reservation.sql
+--! Included credits/check_reservation_open.sql
+create or replace function credits.check_reservation_open(p_reservation credits.reservations, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_status text := case
+    when p_reservation.status = 'open' and p_reservation.expires_at <= p_now then 'expired'
+    else p_reservation.status
+  end;
+begin
+  if v_status <> 'open' then
+    raise exception using
+      errcode = 'CR007',
+      message = format('The reservation is %s already. Reserve anew if the call is still to be made.', v_status),
+      detail = jsonb_build_object('reservationId', p_reservation.id, 'reservationStatus', v_status);
+  end if;
+end
+$$;
+
+comment on function credits.check_reservation_open(credits.reservations, timestamptz) is
+  'Raises CR007 unless the hold is open and not past its expiry. Internal.';
+--! EndIncluded credits/check_reservation_open.sql
+--! Included credits/commit.sql
+create or replace function credits.commit(
+  p_reservation_id uuid,
+  p_amount bigint default null,
+  p_description text default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_reservation credits.reservations;
+  v_amount bigint;
+  v_posting credits.posting;
+  v_transaction credits.transactions;
+  v_answer jsonb;
+begin
+  if p_amount is not null then
+    perform credits.check_amount('amount', p_amount);
+  end if;
+  if p_description is not null then
+    perform credits.check_text('description', p_description, 500);
+  end if;
+
+  v_reservation := credits.lock_reservation(p_reservation_id);
+  v_amount := coalesce(p_amount, v_reservation.amount);
+  if v_amount > v_reservation.amount then
+    perform credits.invalid('amount', format('must be at most the %s credits held', v_reservation.amount));
+  end if;
+  if v_reservation.status = 'committed' and v_reservation.committed_amount = v_amount then
+    return v_reservation.answer || jsonb_build_object('replayed', true);
+  end if;
+  perform credits.check_reservation_open(v_reservation, p_now);
+
+  v_balance := credits.lock_balance(v_reservation.user_id);
+  v_posting.type := 'usage';
+  v_posting.amount := -v_amount;
+  v_posting.app_id := coalesce(v_reservation.app_id, 'unknown');
+  v_posting.counter_account := 'revenue:' || v_posting.app_id;
+  v_posting.description := coalesce(p_description, v_reservation.reason);
+  v_posting.metadata := jsonb_build_object('reservationId', p_reservation_id);
+  v_posting.caller := p_caller;
+  v_posting.released := v_reservation.amount;
+  v_transaction := credits.post(v_balance, v_posting, p_now);
+
+  v_answer := jsonb_build_object(
+    'transactionId', v_transaction.id,
+    'balance', v_transaction.balance_after - (v_balance.held - v_reservation.amount)
+  );
+  update credits.reservations r
+  set
+    status = 'committed',
+    closed_at = p_now,
+    committed_amount = v_amount,
+    transaction_id = v_transaction.id,
+    answer = v_answer
+  where r.user_id = v_reservation.user_id and r.id = p_reservation_id;
+  return v_answer;
+end
+$$;
+
+comment on function credits.commit(uuid, bigint, text, text, timestamptz) is
+  'Captures a hold: charges all of it, or a smaller amount and sets the rest free. Answers { transactionId, balance }, balance in credits that can be spent; the same call again gets the same answer with replayed: true. CR001 invalid argument or more than held, CR006 no such reservation, CR007 closed otherwise or expired. For mana_service and mana_ops.';
+--! EndIncluded credits/commit.sql
+--! Included credits/release.sql
+create or replace function credits.release(p_reservation_id uuid, p_now timestamptz default now())
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_reservation credits.reservations;
+  v_answer jsonb;
+begin
+  v_reservation := credits.lock_reservation(p_reservation_id);
+  if v_reservation.status = 'released' then
+    return v_reservation.answer || jsonb_build_object('replayed', true);
+  end if;
+  if v_reservation.status <> 'open' then
+    perform credits.check_reservation_open(v_reservation, p_now);
+  end if;
+
+  v_balance := credits.lock_balance(v_reservation.user_id);
+  update credits.balances b
+  set held = b.held - v_reservation.amount, updated_at = p_now
+  where b.user_id = v_reservation.user_id;
+  v_answer := jsonb_build_object('balance', v_balance.balance - v_balance.held + v_reservation.amount);
+  update credits.reservations r
+  set status = 'released', closed_at = p_now, answer = v_answer
+  where r.user_id = v_reservation.user_id and r.id = p_reservation_id;
+  return v_answer;
+end
+$$;
+
+comment on function credits.release(uuid, timestamptz) is
+  'Sets a hold free, nothing charged, also when it is past its expiry but not swept yet. Answers { balance } in credits that can be spent; the same call again gets the same answer with replayed: true. CR006 no such reservation, CR007 committed or expired. For mana_service and mana_ops.';
+--! EndIncluded credits/release.sql
+--! Included credits/expire_reservations.sql
+create or replace function credits.expire_reservations(p_now timestamptz default now(), p_limit integer default 1000)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_ids text[];
+  v_expired bigint;
+begin
+  if p_limit is null or p_limit not between 1 and 10000 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 10000');
+  end if;
+  -- Balances first, in order. One that somebody is using is left for the next run.
+  select array_agg(locked.user_id)
+  into v_user_ids
+  from (
+    select b.user_id
+    from credits.balances b
+    where b.user_id in (
+      select r.user_id
+      from credits.reservations r
+      where r.status = 'open' and r.expires_at <= p_now
+      order by r.expires_at
+      limit p_limit
+    )
+    order by b.user_id
+    for no key update skip locked
+  ) locked;
+
+  with expired as (
+    update credits.reservations r
+    set status = 'expired', closed_at = p_now
+    where r.user_id = any (v_user_ids) and r.status = 'open' and r.expires_at <= p_now
+    returning r.user_id, r.amount
+  ), freed as (
+    update credits.balances b
+    set held = b.held - e.amount, updated_at = p_now
+    from (select x.user_id, sum(x.amount) as amount from expired x group by x.user_id) e
+    where b.user_id = e.user_id
+  )
+  select count(*) into v_expired from expired;
+  return jsonb_build_object('expired', v_expired);
+end
+$$;
+
+comment on function credits.expire_reservations(timestamptz, integer) is
+  'Sets holds past their expiry free: those of the users of the p_limit (1 to 10,000) oldest, skipping users somebody has locked. Answers { expired }, their number; call again until it is 0. CR001 limit. For mana_service and mana_ops.';
+--! EndIncluded credits/expire_reservations.sql
+--! Included ops/check_who_and_why.sql
+create or replace function ops.check_who_and_why(p_who text, p_why text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform credits.check_text('who', nullif(btrim(p_who), ''), 128);
+  perform credits.check_text('why', nullif(btrim(p_why), ''), 500);
+end
+$$;
+
+comment on function ops.check_who_and_why(text, text) is
+  'Raises CR001 unless somebody signs (1 to 128 characters) and says why (1 to 500). Internal.';
+--! EndIncluded ops/check_who_and_why.sql
+--! Included ops/post_by_hand.sql
+create or replace function ops.post_by_hand(
+  p_user_id text, p_type text, p_counter_account text, p_amount bigint, p_who text, p_why text, p_now timestamptz
+)
+returns credits.transactions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_posting credits.posting;
+begin
+  perform ops.check_who_and_why(p_who, p_why);
+  perform credits.check_amount('amount', abs(p_amount));
+  v_balance := credits.lock_balance(p_user_id);
+  if p_amount < 0 then
+    perform credits.check_spendable(v_balance, -p_amount);
+  end if;
+  v_posting.type := p_type;
+  v_posting.amount := p_amount;
+  v_posting.counter_account := p_counter_account;
+  v_posting.description := p_why;
+  v_posting.metadata := jsonb_build_object('who', p_who, 'why', p_why);
+  v_posting.caller := session_user;
+  return credits.post(v_balance, v_posting, p_now);
+end
+$$;
+
+comment on function ops.post_by_hand(text, text, text, bigint, text, text, timestamptz) is
+  'One ledger row by hand, signed. Internal to ops.grant and ops.adjust.';
+--! EndIncluded ops/post_by_hand.sql
+--! Included ops/grant.sql
+create or replace function ops.grant(
+  p_user_id text, p_amount bigint, p_who text, p_why text, p_now timestamptz default now()
+)
+returns credits.transactions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform credits.check_amount('amount', p_amount);
+  return ops.post_by_hand(p_user_id, 'grant', 'promotions', p_amount, p_who, p_why, p_now);
+end
+$$;
+
+comment on function ops.grant(text, bigint, text, text, timestamptz) is
+  'Gives a user credits (1 to 1,000,000,000) by hand; who and why are kept in the ledger row, which is returned. Every call gives again: credits.grant is the one that gives once. CR001 invalid argument. For mana_ops.';
+--! EndIncluded ops/grant.sql
+--! Included ops/adjust.sql
+create or replace function ops.adjust(
+  p_user_id text, p_amount bigint, p_who text, p_why text, p_now timestamptz default now()
+)
+returns credits.transactions
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ops.post_by_hand(p_user_id, 'adjustment', 'adjustments', p_amount, p_who, p_why, p_now);
+end
+$$;
+
+comment on function ops.adjust(text, bigint, text, text, timestamptz) is
+  'Corrects a balance by hand, up or down (never below what is held), at most 1,000,000,000 credits; who and why are kept in the ledger row, which is returned. CR001 invalid argument, CR002 not enough spendable credits. For mana_ops.';
+--! EndIncluded ops/adjust.sql
+--! Included ops/verify_balances.sql
+create or replace function ops.verify_balances()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with ledger as (
+    select
+      t.user_id,
+      sum(t.amount) as balance,
+      coalesce(sum(t.amount) filter (where t.amount > 0), 0) as total_earned,
+      coalesce(-sum(t.amount) filter (where t.amount < 0), 0) as total_spent,
+      max(t.seq) as version,
+      (array_agg(t.balance_after order by t.seq desc))[1] as last_balance_after,
+      (array_agg(t.hash order by t.seq desc))[1] as head
+    from credits.transactions t
+    group by t.user_id
+  ),
+  checked as (
+    select
+      coalesce(b.user_id, l.user_id) as user_id,
+      b.user_id is null as missing,
+      b.balance,
+      b.total_earned,
+      b.total_spent,
+      b.version,
+      b.head,
+      coalesce(l.balance, 0) as ledger_balance,
+      coalesce(l.total_earned, 0) as ledger_earned,
+      coalesce(l.total_spent, 0) as ledger_spent,
+      coalesce(l.version, 0) as ledger_version,
+      coalesce(l.last_balance_after, 0) as ledger_balance_after,
+      coalesce(l.head, '\x') as ledger_head
+    from credits.balances b
+    full join ledger l on l.user_id = b.user_id
+  )
+  select 'balance_row', c.user_id, 'the ledger has rows of this user, credits.balances has none'
+  from checked c
+  where c.missing
+  union all
+  select
+    'balance_sum', c.user_id,
+    format(
+      'balance %s, ledger sum %s, last balance_after %s', c.balance, c.ledger_balance, c.ledger_balance_after
+    )
+  from checked c
+  where not c.missing and (c.balance <> c.ledger_balance or c.balance <> c.ledger_balance_after)
+  union all
+  select 'balance_version', c.user_id, format('version %s, last seq %s', c.version, c.ledger_version)
+  from checked c
+  where not c.missing and c.version <> c.ledger_version
+  union all
+  select 'balance_head', c.user_id, 'head is not the hash of the last ledger row'
+  from checked c
+  where not c.missing and c.head <> c.ledger_head
+  union all
+  select
+    'balance_totals', c.user_id,
+    format(
+      'total_earned %s, ledger %s; total_spent %s, ledger %s',
+      c.total_earned, c.ledger_earned, c.total_spent, c.ledger_spent
+    )
+  from checked c
+  where not c.missing and (c.total_earned <> c.ledger_earned or c.total_spent <> c.ledger_spent)
+  union all
+  -- Users and system accounts, derived from the same rows: what one side has, the other lacks.
+  select 'zero_sum', null, format('user balances add up to %s, system accounts to %s', u.total, s.total)
+  from
+    (select coalesce(sum(b.balance), 0) as total from credits.balances b) u,
+    (select coalesce(-sum(t.amount), 0) as total from credits.transactions t) s
+  where u.total + s.total <> 0;
+$$;
+
+comment on function ops.verify_balances() is
+  'Invariants 1, 3 and 7: each balance, its version, head and totals follow from the ledger, and users and system accounts sum to zero. Part of ops.verify().';
+--! EndIncluded ops/verify_balances.sql
+--! Included ops/verify_chain.sql
+create or replace function ops.verify_chain()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with chained as (
+    select
+      t.user_id,
+      t.seq,
+      t.balance_before,
+      t.balance_after,
+      t.amount,
+      t.hash,
+      row_number() over w as expected_seq,
+      coalesce(lag(t.balance_after) over w, 0) as previous_balance_after,
+      credits.transaction_hash(coalesce(lag(t.hash) over w, '\x'), t) as expected_hash
+    from credits.transactions t
+    window w as (partition by t.user_id order by t.seq)
+  )
+  select 'ledger_seq', c.user_id, format('seq %s stands where %s belongs', c.seq, c.expected_seq)
+  from chained c
+  where c.seq <> c.expected_seq
+  union all
+  select
+    'ledger_chain', c.user_id,
+    format('seq %s: balance_before %s, previous balance_after %s', c.seq, c.balance_before, c.previous_balance_after)
+  from chained c
+  where c.balance_before <> c.previous_balance_after
+  union all
+  select
+    'ledger_amount', c.user_id,
+    format('seq %s: %s + %s is not %s', c.seq, c.balance_before, c.amount, c.balance_after)
+  from chained c
+  where c.balance_before + c.amount <> c.balance_after
+  union all
+  select 'ledger_hash', c.user_id, format('seq %s: the row is not the one that was hashed', c.seq)
+  from chained c
+  where c.hash <> c.expected_hash;
+$$;
+
+comment on function ops.verify_chain() is
+  'Invariant 1: every user''s seq runs 1, 2, 3 …, each row starts where the last one ended, and the hashes chain. Part of ops.verify().';
+--! EndIncluded ops/verify_chain.sql
+--! Included ops/verify_holds.sql
+create or replace function ops.verify_holds()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select 'held', b.user_id, format('held %s, open reservations %s', b.held, coalesce(r.held, 0))
+  from credits.balances b
+  left join (
+    select o.user_id, sum(o.amount) as held
+    from credits.reservations o
+    where o.status = 'open'
+    group by o.user_id
+  ) r on r.user_id = b.user_id
+  where b.held <> coalesce(r.held, 0)
+  union all
+  select
+    'reservation_commit', r.user_id,
+    format('reservation %s says it charged %s, the ledger %s', r.id, r.committed_amount, coalesce(-t.amount, 0))
+  from credits.reservations r
+  left join credits.transactions t on t.user_id = r.user_id and t.id = r.transaction_id
+  where r.status = 'committed' and (t.id is null or t.type <> 'usage' or -t.amount <> r.committed_amount);
+$$;
+
+comment on function ops.verify_holds() is
+  'Invariant 2: held is the sum of the open reservations, and a committed one has its charge in the ledger. Part of ops.verify().';
+--! EndIncluded ops/verify_holds.sql
+--! Included ops/verify_refunds.sql
+create or replace function ops.verify_refunds()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    'refund_cap', r.user_id,
+    format('charge %s of %s credits, refunded %s', r.related_transaction_id, coalesce(-c.amount, 0), r.refunded)
+  from (
+    select t.user_id, t.related_transaction_id, sum(t.amount) as refunded
+    from credits.transactions t
+    where t.type = 'refund' and t.related_transaction_id is not null
+    group by t.user_id, t.related_transaction_id
+  ) r
+  left join credits.transactions c
+    on c.user_id = r.user_id and c.id = r.related_transaction_id and c.type = 'usage'
+  where c.id is null or r.refunded > -c.amount
+  union all
+  select 'grant', g.user_id, format('grant %s has no ledger row of type grant', g.reference_id)
+  from credits.grants g
+  left join credits.transactions t on t.user_id = g.user_id and t.id = g.transaction_id and t.type = 'grant'
+  where t.id is null;
+$$;
+
+comment on function ops.verify_refunds() is
+  'Invariant 5, the core''s part: no charge is refunded beyond itself, every grant has its ledger row. Part of ops.verify().';
+--! EndIncluded ops/verify_refunds.sql
+--! Included ops/verify_usage.sql
+create or replace function ops.verify_usage()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    'usage_stats', coalesce(s.user_id, l.user_id),
+    format(
+      '%s on %s: usage_stats %s credits in %s, ledger %s in %s',
+      coalesce(s.app_id, l.app_id), coalesce(s.day, l.day),
+      coalesce(s.credits_used, 0), coalesce(s.count, 0), coalesce(l.credits_used, 0), coalesce(l.count, 0)
+    )
+  from credits.usage_stats s
+  full join (
+    select
+      t.user_id,
+      (t.created_at at time zone 'UTC')::date as day,
+      t.app_id,
+      -sum(t.amount) as credits_used,
+      count(*) as count
+    from credits.transactions t
+    where t.type = 'usage'
+    group by 1, 2, 3
+  ) l on l.user_id = s.user_id and l.day = s.day and l.app_id = s.app_id
+  where s.credits_used is distinct from l.credits_used or s.count is distinct from l.count;
+$$;
+
+comment on function ops.verify_usage() is
+  'Invariant 6: usage_stats equals the ledger''s usage by user, app and UTC day. Part of ops.verify().';
+--! EndIncluded ops/verify_usage.sql
+--! Included ops/verify.sql
+create or replace function ops.verify()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select * from ops.verify_balances()
+  union all
+  select * from ops.verify_chain()
+  union all
+  select * from ops.verify_holds()
+  union all
+  select * from ops.verify_refunds()
+  union all
+  select * from ops.verify_usage();
+$$;
+
+comment on function ops.verify() is
+  'Checks every invariant of the books against the rows: one row for each thing that is wrong, none when the books are true. Reads the whole ledger. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded ops/verify.sql
+--! Included grants.sql
+-- Who may call what. Functions not named here are internal: the owner's functions call them, nobody else.
+revoke execute on all functions in schema credits, ops from public;
+
+-- What the HTTP service and the worker call, and people in psql too.
+grant execute on function
+  credits.balance,
+  credits.commit,
+  credits.expire_reservations,
+  credits.grant,
+  credits.history,
+  credits.init,
+  credits.pricing,
+  credits.refund,
+  credits.release,
+  credits.reserve,
+  credits.usage,
+  credits.use,
+  credits.use_many,
+  ops.verify
+to mana_service, mana_ops;
+
+-- By hand, signed with who and why.
+grant execute on function
+  ops.adjust,
+  ops.grant
+to mana_ops;
+
+-- Reads only.
+grant execute on function
+  credits.balance,
+  credits.history,
+  credits.pricing,
+  credits.usage,
+  ops.verify
+to mana_readonly;
+--! EndIncluded grants.sql
+--! EndIncluded all.sql
+
+reset role;

@@ -1,0 +1,34 @@
+create or replace function credits.release(p_reservation_id uuid, p_now timestamptz default now())
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_reservation credits.reservations;
+  v_answer jsonb;
+begin
+  v_reservation := credits.lock_reservation(p_reservation_id);
+  if v_reservation.status = 'released' then
+    return v_reservation.answer || jsonb_build_object('replayed', true);
+  end if;
+  if v_reservation.status <> 'open' then
+    perform credits.check_reservation_open(v_reservation, p_now);
+  end if;
+
+  v_balance := credits.lock_balance(v_reservation.user_id);
+  update credits.balances b
+  set held = b.held - v_reservation.amount, updated_at = p_now
+  where b.user_id = v_reservation.user_id;
+  v_answer := jsonb_build_object('balance', v_balance.balance - v_balance.held + v_reservation.amount);
+  update credits.reservations r
+  set status = 'released', closed_at = p_now, answer = v_answer
+  where r.user_id = v_reservation.user_id and r.id = p_reservation_id;
+  return v_answer;
+end
+$$;
+
+comment on function credits.release(uuid, timestamptz) is
+  'Sets a hold free, nothing charged, also when it is past its expiry but not swept yet. Answers { balance } in credits that can be spent; the same call again gets the same answer with replayed: true. CR006 no such reservation, CR007 committed or expired. For mana_service and mana_ops.';

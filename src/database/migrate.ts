@@ -1,0 +1,67 @@
+/** Migrations by graphile-migrate, with the settings of `.gmrc`, on the database that the caller names. */
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { Data, Effect, Schema } from "effect"
+import { Logger } from "@graphile/logger"
+import * as migrations from "graphile-migrate"
+
+export class MigrationError extends Data.TaggedError("MigrationError")<{ readonly message: string }> {}
+
+const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
+
+// What .gmrc may hold here; graphile-migrate checks the actions themselves.
+const Actions = Schema.mutable(
+  Schema.Array(Schema.Union(Schema.String, Schema.Struct({ _: Schema.Literal("command"), command: Schema.String })))
+)
+const Gmrc = Schema.parseJson(
+  Schema.Struct({ blankMigrationContent: Schema.String, beforeAllMigrations: Actions, afterReset: Actions })
+)
+
+export interface MigrationTarget {
+  /** Connects as somebody who may create roles, or as a member of the roles once they exist. */
+  readonly url: string
+  /** A scratch database for `commit`, emptied and rebuilt; only development has one. */
+  readonly shadowUrl?: string
+  /** A superuser's connection, for `reset`; only development has one. */
+  readonly rootUrl?: string
+  /** One line a step; silent without it. */
+  readonly log?: (line: string) => void
+}
+
+/** The settings of `.gmrc` for one database. */
+export const migrationSettings = (target: MigrationTarget) =>
+  Effect.tryPromise({
+    try: async (): Promise<migrations.Settings> => {
+      const gmrc = Schema.decodeUnknownSync(Gmrc)(await fs.readFile(path.join(root, ".gmrc"), "utf8"))
+      // The queue's installer is a command of a dependency; npm scripts find it by PATH, `node src/main.ts` by this.
+      process.env["PATH"] = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
+      return {
+        ...gmrc,
+        migrationsFolder: path.join(root, "migrations"),
+        connectionString: target.url,
+        ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
+        // Only `reset` connects to it, but graphile-migrate wants one that differs.
+        rootConnectionString: target.rootUrl ?? "postgres:///template1",
+        logger: new Logger(() => (level, message) => {
+          if (level !== "debug") target.log?.(message)
+        })
+      }
+    },
+    catch: (cause) => new MigrationError({ message: `.gmrc can't be read: ${String(cause)}` })
+  })
+
+const failed = (cause: unknown) =>
+  new MigrationError({ message: cause instanceof Error ? cause.message : String(cause) })
+
+/** Applies every committed migration that the database lacks. Safe to call again, and by several at once. */
+export const migrate = (target: MigrationTarget) =>
+  Effect.flatMap(migrationSettings(target), (settings) =>
+    Effect.tryPromise({ try: () => migrations.migrate(settings), catch: failed })
+  )
+
+/** `migrate`, then the migration being written (migrations/current.sql): what tests run against. */
+export const migrateToCurrent = (target: MigrationTarget) =>
+  Effect.flatMap(migrationSettings(target), (settings) =>
+    Effect.tryPromise({ try: () => migrations.current(settings), catch: failed })
+  )
