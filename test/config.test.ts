@@ -1,0 +1,108 @@
+import { readFileSync } from "node:fs"
+import { describe, expect, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Option, Redacted } from "effect"
+import { readDevSettings, readSettings } from "../src/config.ts"
+
+const required = {
+  DATABASE_URL: "postgres://app:pass@db/credits",
+  MANA_AUTH_URL: "https://auth.example/",
+  MANA_SERVICE_KEY: "first-key, second-key"
+}
+
+const withEnvironment = (environment: Readonly<Record<string, string>>) =>
+  Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(environment))))
+
+const settings = (environment: Readonly<Record<string, string>>) =>
+  readSettings.pipe(withEnvironment({ ...required, ...environment }))
+
+const complaint = (environment: Readonly<Record<string, string>>) =>
+  Effect.map(Effect.flip(settings(environment)), (error) => error.message)
+
+describe("readSettings", () => {
+  it.effect("needs three settings and has a default for the others", () =>
+    Effect.gen(function* () {
+      const read = yield* settings({})
+      expect(read).toMatchObject({
+        authUrl: "https://auth.example",
+        jwtAlgorithms: ["EdDSA"],
+        host: "0.0.0.0",
+        port: 3061,
+        baseUrl: "http://127.0.0.1:3061",
+        corsOrigins: [],
+        stripe: Option.none(),
+        appUrl: Option.none(),
+        runWorker: true,
+        trustProxy: false
+      })
+      expect(read.serviceKeys.map(Redacted.value)).toEqual(["first-key", "second-key"])
+    })
+  )
+
+  it.effect("names everything that is missing or malformed in one message", () =>
+    Effect.gen(function* () {
+      const error = yield* readSettings.pipe(
+        withEnvironment({
+          DATABASE_URL: "mysql://db",
+          MANA_SERVICE_KEY: " ",
+          PORT: "http",
+          CORS_ORIGINS: "https://app.example/path",
+          JWT_ALGORITHMS: "EdDSA,HS256",
+          STRIPE_SECRET_KEY: "sk_test_1"
+        }),
+        Effect.flip
+      )
+      expect(error.message).toMatchInlineSnapshot(`
+        "Settings to correct (.env.example explains each):
+          DATABASE_URL must be a postgres:// address
+          MANA_AUTH_URL is missing
+          JWT_ALGORITHMS must name asymmetric algorithms: EdDSA, ES256, RS256 …
+          MANA_SERVICE_KEY must be one or several keys with commas between
+          PORT must be a whole number from 1 to 65535
+          CORS_ORIGINS must be origins such as https://app.example, commas between, or *
+          STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither"
+      `)
+    })
+  )
+
+  it.effect("takes an empty value for a missing one", () =>
+    Effect.gen(function* () {
+      expect((yield* settings({ PORT: "", STRIPE_SECRET_KEY: "", STRIPE_WEBHOOK_SECRET: "" })).port).toBe(3061)
+      expect(yield* complaint({ DATABASE_URL: "" })).toContain("DATABASE_URL is missing")
+    })
+  )
+
+  it.effect("never repeats a secret", () =>
+    Effect.gen(function* () {
+      const message = yield* complaint({
+        DATABASE_URL: "postgre://app:s3cret@db/credits",
+        MANA_SERVICE_KEY: ",",
+        STRIPE_SECRET_KEY: "s3cret",
+        STRIPE_WEBHOOK_SECRET: "s3cret"
+      })
+      expect(message).toContain("DATABASE_URL")
+      expect(message).not.toContain("s3cret")
+      expect(String(JSON.stringify(yield* settings({})))).not.toContain("first-key")
+    })
+  )
+})
+
+it.effect(".env.example names the settings that are read, no more and no fewer", () =>
+  Effect.gen(function* () {
+    const asked = new Set<string>()
+    const nothing = ConfigProvider.fromMap(new Map()).flattened
+    const recorder = ConfigProvider.fromFlat(
+      ConfigProvider.makeFlat({
+        ...nothing,
+        load: (path, primitive, split) => {
+          asked.add(path.join("_"))
+          return nothing.load(path, primitive, split)
+        }
+      })
+    )
+    yield* Effect.all([Effect.either(readSettings), Effect.either(readDevSettings)]).pipe(
+      Effect.withConfigProvider(recorder)
+    )
+    const documented = readFileSync(new URL("../.env.example", import.meta.url), "utf8").match(/^[A-Z_]+(?==)/gm)
+    expect(documented?.toSorted()).toEqual([...asked].toSorted())
+  })
+)
