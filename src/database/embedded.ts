@@ -11,6 +11,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { Data, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
+import { type FolderInUse, lockFolder } from "./folder_lock.ts"
 
 /** What went wrong and what to do about it, in one line for the person at the terminal. */
 export class EmbeddedPostgresError extends Data.TaggedError("EmbeddedPostgresError")<{
@@ -102,6 +103,28 @@ const asOrdinaryUser = Effect.gen(function* () {
   return yield* fail("PostgreSQL can't run as root, and there is no user postgres or nobody to run it as.")
 })
 
+const filesIn = (folder: string) => {
+  const dataDir = path.resolve(folder)
+  return {
+    dataDir,
+    clusterDir: path.join(dataDir, "postgres"),
+    passwordFile: path.join(dataDir, "password"),
+    logFile: path.join(dataDir, "postgres.log")
+  }
+}
+
+const superuserUrl = (password: string, port: number) => (database: string) =>
+  `postgres://postgres:${password}@127.0.0.1:${port}/${database}`
+
+/** Succeeds once the server takes connections. */
+const answers = (url: string) =>
+  Effect.tryPromise(async () => {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 })
+    client.on("error", () => undefined)
+    await client.connect()
+    await client.end()
+  })
+
 const freePort = attempt(
   "No free port",
   () =>
@@ -173,19 +196,18 @@ const stop = (child: ChildProcess) =>
 /** Starts PostgreSQL on a folder, making the cluster first if need be, and stops it when the scope closes. */
 export const embeddedPostgres = (
   options: EmbeddedPostgresOptions
-): Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError, Scope.Scope> =>
+): Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError | FolderInUse, Scope.Scope> =>
   Effect.gen(function* () {
-    const dataDir = path.resolve(options.dataDir)
-    const clusterDir = path.join(dataDir, "postgres")
+    const { dataDir, clusterDir, passwordFile, logFile } = filesIn(options.dataDir)
+    yield* lockFolder(dataDir).pipe(
+      Effect.catchTag("UnknownException", ({ cause }) => fail(`Can't write to ${dataDir}: ${String(cause)}`))
+    )
     const bin = yield* binaries
     const { prefix, user, spawnAs } = yield* asOrdinaryUser
     const command = (name: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] => {
       const [first = "", ...rest] = [...prefix, path.join(bin, name), ...args]
       return [first, rest]
     }
-    const passwordFile = path.join(dataDir, "password")
-    const logFile = path.join(dataDir, "postgres.log")
-
     yield* attempt(`Can't write to ${dataDir}`, async () => {
       await fs.mkdir(clusterDir, { recursive: true, mode: 0o700 })
       if (user !== undefined) await fs.chown(clusterDir, user.uid, user.gid)
@@ -225,7 +247,7 @@ export const embeddedPostgres = (
 
     const password = yield* attempt(`Can't read ${passwordFile}`, () => fs.readFile(passwordFile, "utf8"))
     const port = yield* freePort
-    const url = (database: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`
+    const url = superuserUrl(password, port)
 
     const child = yield* Effect.acquireRelease(
       attempt("Can't start PostgreSQL", async () => {
@@ -251,19 +273,35 @@ export const embeddedPostgres = (
       stop
     )
 
-    const ready = Effect.tryPromise({
-      try: async () => {
-        const client = new pg.Client({ connectionString: url("postgres"), connectionTimeoutMillis: 2000 })
-        client.on("error", () => undefined)
-        await client.connect()
-        await client.end()
-      },
-      catch: (cause) => cause
-    })
-    yield* ready.pipe(
+    yield* answers(url("postgres")).pipe(
       Effect.retry({ schedule: Schedule.spaced("25 millis"), while: () => !exited(child) }),
       Effect.timeoutFail({ duration: startTimeout, onTimeout: () => "timeout" }),
       Effect.mapError(() => fail(`PostgreSQL didn't start. What it said is in ${logFile}.`))
     )
     return { pid: child.pid ?? 0, port, url }
   })
+
+/** The server that another process runs on this folder; fails while there is none that answers. */
+const runningPostgres = (folder: string) =>
+  Effect.gen(function* () {
+    const { clusterDir, passwordFile } = filesIn(folder)
+    const read = (file: string) => Effect.tryPromise(() => fs.readFile(file, "utf8"))
+    // Lines of postmaster.pid: process, folder, start time, port, …
+    const [pid = "", , , port = ""] = (yield* read(path.join(clusterDir, "postmaster.pid"))).split("\n")
+    const url = superuserUrl(yield* read(passwordFile), Number(port))
+    yield* answers(url("postgres"))
+    return { pid: Number(pid), port: Number(port), url }
+  })
+
+/** The server of a folder: the one that runs there, or one of our own until the scope closes. */
+export const sharedPostgres = (
+  options: EmbeddedPostgresOptions
+): Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError | FolderInUse, Scope.Scope> =>
+  embeddedPostgres(options).pipe(
+    Effect.catchTag("FolderInUse", (inUse) => Effect.mapError(runningPostgres(options.dataDir), () => inUse)),
+    // Whoever has the folder may be about to start or to stop its server.
+    Effect.retry({
+      schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo(startTimeout)),
+      while: (error) => error._tag === "FolderInUse"
+    })
+  )

@@ -18,6 +18,12 @@ const Gmrc = Schema.parseJson(
   Schema.Struct({ blankMigrationContent: Schema.String, beforeAllMigrations: Actions, afterReset: Actions })
 )
 
+/** What `.gmrc` says. */
+export const readGmrc = Effect.tryPromise({
+  try: async () => Schema.decodeUnknownSync(Gmrc)(await fs.readFile(path.join(root, ".gmrc"), "utf8")),
+  catch: (cause) => new MigrationError({ message: `.gmrc can't be read: ${String(cause)}` })
+})
+
 export interface MigrationTarget {
   /** Connects as somebody who may create roles, or as a member of the roles once they exist. */
   readonly url: string
@@ -31,24 +37,20 @@ export interface MigrationTarget {
 
 /** The settings of `.gmrc` for one database. */
 export const migrationSettings = (target: MigrationTarget) =>
-  Effect.tryPromise({
-    try: async (): Promise<migrations.Settings> => {
-      const gmrc = Schema.decodeUnknownSync(Gmrc)(await fs.readFile(path.join(root, ".gmrc"), "utf8"))
-      // The queue's installer is a command of a dependency; npm scripts find it by PATH, `node src/main.ts` by this.
-      process.env["PATH"] = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
-      return {
-        ...gmrc,
-        migrationsFolder: path.join(root, "migrations"),
-        connectionString: target.url,
-        ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
-        // Only `reset` connects to it, but graphile-migrate wants one that differs.
-        rootConnectionString: target.rootUrl ?? "postgres:///template1",
-        logger: new Logger(() => (level, message) => {
-          if (level !== "debug") target.log?.(message)
-        })
-      }
-    },
-    catch: (cause) => new MigrationError({ message: `.gmrc can't be read: ${String(cause)}` })
+  Effect.map(readGmrc, (gmrc): migrations.Settings => {
+    // The queue's installer is a command of a dependency; npm scripts find it by PATH, `node src/main.ts` by this.
+    process.env["PATH"] = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
+    return {
+      ...gmrc,
+      migrationsFolder: path.join(root, "migrations"),
+      connectionString: target.url,
+      ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
+      // Only `reset` connects to it, but graphile-migrate wants one that differs.
+      rootConnectionString: target.rootUrl ?? "postgres:///template1",
+      logger: new Logger(() => (level, message) => {
+        if (level !== "debug") target.log?.(message)
+      })
+    }
   })
 
 const failed = (cause: unknown) =>

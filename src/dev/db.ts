@@ -1,0 +1,54 @@
+/** `npm run db -- <command>`: graphile-migrate's own command line on the development databases. */
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { Command } from "@effect/platform"
+import { Effect } from "effect"
+import { readDevSettings } from "../config.ts"
+import { sharedPostgres } from "../database/embedded.ts"
+import { readGmrc } from "../database/migrate.ts"
+import { devDatabases } from "./databases.ts"
+
+const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
+const cli = fileURLToPath(new URL("cli.js", import.meta.resolve("graphile-migrate")))
+const current = path.join(root, "migrations/current.sql")
+
+/**
+ * The migration being written, as graphile-migrate wants it for this command. `uncommit` asks for an empty one, and ours
+ * never is: the blank one takes the functions along. A command that fails may leave it with its includes expanded, which
+ * the next one wouldn't take: then it is put back as it was.
+ */
+const keepingCurrent = <E, R>(command: string | undefined, run: Effect.Effect<number, E, R>) =>
+  Effect.gen(function* () {
+    if (command !== "commit" && command !== "uncommit") return yield* run
+    const before = yield* Effect.promise(() => fs.readFile(current, "utf8"))
+    const { blankMigrationContent } = yield* readGmrc
+    if (command === "uncommit" && before.trim() === blankMigrationContent.trim()) {
+      yield* Effect.promise(() => fs.writeFile(current, ""))
+    }
+    const exitCode = yield* run
+    if (exitCode !== 0) yield* Effect.promise(() => fs.writeFile(current, before))
+    return exitCode
+  })
+
+/** Runs until the command ends, and answers with its exit code. Works beside a running `npm run dev` on the same data. */
+export const db = (args: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const settings = yield* readDevSettings
+    const { url, shadowUrl, rootUrl } = yield* devDatabases(settings, sharedPostgres({ dataDir: settings.dataDir }))
+    const run = Command.make(process.execPath, cli, ...args).pipe(
+      Command.workingDirectory(root),
+      Command.env({
+        DATABASE_URL: url,
+        SHADOW_DATABASE_URL: shadowUrl,
+        ROOT_DATABASE_URL: rootUrl,
+        // The commands that .gmrc runs are those of our dependencies.
+        PATH: `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
+      }),
+      Command.stdout("inherit"),
+      Command.stderr("inherit"),
+      Command.exitCode,
+      Effect.map(Number)
+    )
+    return yield* keepingCurrent(args[0], run)
+  }).pipe(Effect.scoped)
