@@ -5,17 +5,13 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_balance credits.balances;
 begin
   perform credits.check_text('userId', p_user_id, 128);
-  if p_at is null then
-    select * into v_balance from credits.balances b where b.user_id = p_user_id;
-  else
-    v_balance := credits.balance_at(p_user_id, p_at);
+  if p_at is not null then
+    return credits.balance_json(credits.balance_at(p_user_id, p_at));
   end if;
   return coalesce(
-    credits.balance_json(v_balance),
+    (select credits.balance_json(b) from credits.balances b where b.user_id = p_user_id),
     '{"balance": 0, "held": 0, "debt": 0, "totalEarned": 0, "totalSpent": 0}'
   );
 end
