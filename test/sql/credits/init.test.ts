@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { badTexts, invalid } from "../../support/refusals.ts"
 
 const db = await database()
 const zeros = { balance: 0, held: 0, debt: 0, totalEarned: 0, totalSpent: 0 }
@@ -21,13 +22,6 @@ test("opens one account when many ask at once", async () => {
   expect(answers).toEqual(Array.from({ length: 20 }, () => zeros))
 })
 
-test.each([
-  ["null", null],
-  ["empty", ""],
-  ["129 characters", "u".repeat(129)]
-])("refuses a user id that is %s (CR001)", async (_what, userId) => {
-  expect(await db.refused("credits.init", { userId })).toMatchObject({
-    sqlstate: "CR001",
-    detail: { issues: [{ path: "userId", message: "must be 1 to 128 characters" }] }
-  })
+test.each(badTexts(128))("refuses a user id that is $what (CR001)", async ({ text }) => {
+  expect(await db.refused("credits.init", { userId: text })).toEqual(invalid("userId"))
 })

@@ -1,0 +1,82 @@
+import { afterEach, expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+
+const db = await database()
+
+const now = new Date("2026-03-01T12:00:00Z")
+const after = (seconds: number) => new Date(now.getTime() + seconds * 1000)
+
+const hold = async (userId: string, amount: number, expiresInSeconds: number) => {
+  const answer = await db.call("credits.reserve", { userId, amount, reason: "a call", expiresInSeconds, now })
+  return answer.reservationId
+}
+const expire = (more: { readonly now: Date; readonly limit?: number }) => db.call("credits.expire_reservations", more)
+const status = async (id: string) => {
+  const [row] = await db.query("select status, closed_at from credits.reservations where id = $1", [id])
+  return row
+}
+
+// Every test starts with no hold open.
+afterEach(async () => {
+  await expire({ now: after(1_000_000), limit: 10_000 })
+})
+
+test("sets free what is past its expiry, that instant included, and leaves the rest", async () => {
+  const userId = await db.userWith(100)
+  const due = [await hold(userId, 10, 60), await hold(userId, 20, 59)]
+  const later = await hold(userId, 30, 61)
+  expect(await expire({ now: after(60) })).toEqual({ expired: 2 })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 100, held: 30, version: 1, updated_at: after(60) })
+  for (const id of due) expect(await status(id)).toEqual({ status: "expired", closed_at: after(60) })
+  expect(await status(later)).toEqual({ status: "open", closed_at: null })
+})
+
+test("does nothing the second time", async () => {
+  const userId = await db.userWith(100)
+  await hold(userId, 10, 60)
+  expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+  const before = await db.books()
+  expect(await expire({ now: after(60) })).toEqual({ expired: 0 })
+  expect(await db.books()).toEqual(before)
+})
+
+test("leaves what was committed or released", async () => {
+  const userId = await db.userWith(100)
+  await db.call("credits.commit", { reservationId: await hold(userId, 10, 60), now })
+  await db.call("credits.release", { reservationId: await hold(userId, 10, 60), now })
+  expect(await expire({ now: after(60) })).toEqual({ expired: 0 })
+})
+
+test("takes the users of the oldest ones first, and the rest when called again", async () => {
+  const users = [await db.userWith(10), await db.userWith(10), await db.userWith(10)]
+  for (const [index, userId] of users.entries()) await hold(userId, 1, 60 - index)
+  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 2 })
+  expect(await Promise.all(users.map(db.balanceRow))).toMatchObject([{ held: 1 }, { held: 0 }, { held: 0 }])
+  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 1 })
+})
+
+test("skips a user whom somebody is using, without waiting", async () => {
+  const busy = await db.userWith(10)
+  const idle = await db.userWith(10)
+  await hold(busy, 1, 60)
+  await hold(idle, 1, 60)
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("select from credits.balances where user_id = $1 for no key update", [busy])
+    expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+    await client.query("commit")
+  } finally {
+    client.release()
+  }
+  expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+})
+
+test.each([{ limit: null }, { limit: 0 }, { limit: -1 }, { limit: 10_001 }])(
+  "refuses a limit of $limit (CR001)",
+  async ({ limit }) => {
+    await hold(await db.userWith(10), 1, 60)
+    expect(await db.refused("credits.expire_reservations", { now: after(60), limit })).toEqual(invalid("limit"))
+  }
+)

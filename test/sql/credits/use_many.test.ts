@@ -1,0 +1,197 @@
+import { randomUUID } from "node:crypto"
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid, keyReused, notEnough } from "../../support/refusals.ts"
+
+const db = await database()
+
+const debit = { amount: 30, appId: "chat", description: "An answer" }
+const useMany = async (items: unknown, more: object = {}) =>
+  (await db.call("credits.use_many", { items, ...more })).results
+
+const refused = (error: object) => ({ ok: false, error })
+const taken = (userId: string, amount: number, balance: number) => ({
+  ok: true,
+  transaction: expect.objectContaining({ userId, amount: -amount }),
+  newBalance: expect.objectContaining({ balance })
+})
+
+test("decides each item for itself and answers in the order asked", async () => {
+  const rich = await db.userWith(100)
+  const poor = await db.userWith(10)
+  const results = await useMany([
+    { userId: rich, ...debit },
+    { userId: poor, ...debit },
+    { userId: "unheard of", ...debit },
+    { userId: rich, ...debit, amount: 0 },
+    { userId: poor, ...debit, amount: 10 },
+    { userId: rich, ...debit, amount: null, operation: "research_deep", quantity: 2 }
+  ])
+  expect(results).toEqual([
+    taken(rich, 30, 70),
+    refused(notEnough(30, 10)),
+    refused(notEnough(30, 0)),
+    refused(invalid("amount")),
+    taken(poor, 10, 0),
+    taken(rich, 50, 20)
+  ])
+  expect(await db.balanceRow("unheard of")).toBeUndefined()
+})
+
+test("answers an item exactly as credits.use answers it", async () => {
+  const userId = await db.userWith(100)
+  const request = { userId, ...debit, metadata: { a: 1 }, idempotencyKey: "k" }
+  const [many] = await useMany([request])
+  expect(await db.call("credits.use", request)).toEqual({
+    transaction: many.transaction,
+    newBalance: many.newBalance,
+    replayed: true
+  })
+})
+
+test("takes from one user several times until nothing is left", async () => {
+  const userId = await db.userWith(100)
+  const results = await useMany(Array.from({ length: 5 }, () => ({ userId, ...debit })))
+  expect(results).toEqual([
+    taken(userId, 30, 70),
+    taken(userId, 30, 40),
+    taken(userId, 30, 10),
+    refused(notEnough(30, 10)),
+    refused(notEnough(30, 10))
+  ])
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 10, version: 4 })
+})
+
+test("takes once for a key that is in it twice, and refuses it for another request (CR003)", async () => {
+  const userId = await db.userWith(100)
+  const item = { userId, ...debit, idempotencyKey: "k" }
+  const [first, again, other] = await useMany([item, item, { ...item, amount: 31 }])
+  expect(first).toEqual(taken(userId, 30, 70))
+  expect(again).toEqual({ ...first, replayed: true })
+  expect(other).toEqual(refused(keyReused("k")))
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 70, version: 2 })
+})
+
+test("answers a replay of the whole batch with the first answers, and takes nothing", async () => {
+  const userId = await db.userWith(100)
+  const items = ["a", "b"].map((idempotencyKey) => ({ userId, ...debit, idempotencyKey }))
+  const first = await useMany(items)
+  const before = await db.books()
+  expect(await useMany(items)).toEqual(first.map((result: object) => ({ ...result, replayed: true })))
+  expect(await db.books()).toEqual(before)
+})
+
+test("doesn't take the credits of a hold (CR002)", async () => {
+  const userId = await db.userWith(100)
+  await db.call("credits.reserve", { userId, amount: 80, reason: "a long call" })
+  expect(await useMany([{ userId, ...debit }])).toEqual([refused(notEnough(30, 20))])
+})
+
+const malformed = [
+  { what: "a number for an item", item: 1, path: "" },
+  { what: "null for an item", item: null, path: "" },
+  { what: "an array for an item", item: [], path: "" },
+  { what: "nothing in it", item: {}, path: "userId" },
+  { what: "a user id that is null", item: { ...debit, userId: null }, path: "userId" },
+  { what: "a user id that is a number", item: { ...debit, userId: 1 }, path: "userId" },
+  { what: "an empty user id", item: { ...debit, userId: "" }, path: "userId" },
+  { what: "an overlong user id", item: { ...debit, userId: "u".repeat(129) }, path: "userId" },
+  { what: "an amount in quotes", item: { amount: "30" }, path: "amount" },
+  { what: "a fraction", item: { amount: 0.5 }, path: "amount" },
+  { what: "a fraction above one", item: { amount: 1.000001 }, path: "amount" },
+  { what: "1e30", item: { amount: 1e30 }, path: "amount" },
+  { what: "2^53", item: { amount: 2 ** 53 }, path: "amount" },
+  { what: "2^63", item: { amount: 2 ** 63 }, path: "amount" },
+  { what: "zero", item: { amount: 0 }, path: "amount" },
+  { what: "a negative amount", item: { amount: -1 }, path: "amount" },
+  { what: "an amount of null", item: { amount: null }, path: "amount" },
+  { what: "true for an amount", item: { amount: true }, path: "amount" },
+  { what: "an array for an amount", item: { amount: [1] }, path: "amount" },
+  { what: "no app id", item: { appId: null }, path: "appId" },
+  { what: "an app id that is an object", item: { appId: {} }, path: "appId" },
+  { what: "an overlong app id", item: { appId: "a".repeat(65) }, path: "appId" },
+  { what: "no description", item: { description: null }, path: "description" },
+  { what: "an empty description", item: { description: "" }, path: "description" },
+  { what: "a key that is a number", item: { idempotencyKey: 1 }, path: "idempotencyKey" },
+  { what: "an empty key", item: { idempotencyKey: "" }, path: "idempotencyKey" },
+  { what: "metadata that is an array", item: { metadata: [] }, path: "metadata" },
+  { what: "metadata that is text", item: { metadata: "text" }, path: "metadata" },
+  { what: "metadata that is too much", item: { metadata: { a: "x".repeat(8200) } }, path: "metadata" },
+  { what: "an operation and an amount", item: { operation: "chat_gpt4" }, path: "amount" },
+  { what: "an operation that isn't text", item: { amount: null, operation: 1 }, path: "operation" },
+  { what: "an unknown operation", item: { amount: null, operation: "flying" }, path: "operation" },
+  { what: "a quantity in quotes", item: { amount: null, operation: "chat_gpt4", quantity: "2" }, path: "quantity" },
+  { what: "half a unit", item: { amount: null, operation: "chat_gpt4", quantity: 0.5 }, path: "quantity" },
+  { what: "1e30 units", item: { amount: null, operation: "chat_gpt4", quantity: 1e30 }, path: "quantity" }
+]
+
+test("refuses each malformed item alone, and takes the ones around it (CR001)", async () => {
+  const userId = await db.userWith(malformed.length + 1)
+  const good = { userId, amount: 1, appId: "chat", description: "fine" }
+  const items = malformed.flatMap(({ item }) => [
+    item !== null && typeof item === "object" && !Array.isArray(item) && Object.keys(item).length > 0
+      ? { userId, ...debit, ...item }
+      : item,
+    good
+  ])
+  const results = await useMany(items)
+  malformed.forEach(({ what, path }, index) => {
+    expect(results[2 * index], what).toEqual(refused(invalid(path)))
+    expect(results[2 * index + 1], `after ${what}`).toMatchObject({ ok: true })
+  })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 1 })
+})
+
+test("reads a whole number however JSON writes it", async () => {
+  const userId = await db.userWith(100)
+  const items = ["2.0", "1e1", "30"].map(
+    (amount) => `{"userId": "${userId}", "amount": ${amount}, "appId": "chat", "description": "d"}`
+  )
+  expect(await useMany(`[${items.join()}]`)).toEqual([
+    taken(userId, 2, 98),
+    taken(userId, 10, 88),
+    taken(userId, 30, 58)
+  ])
+})
+
+test.each([
+  { what: "null", items: null },
+  { what: "JSON's null", items: "null" },
+  { what: "an object", items: { items: [] } },
+  { what: "text", items: '"text"' },
+  { what: "no items", items: [] },
+  { what: "1001 items", items: Array.from({ length: 1001 }, () => ({ userId: "u", ...debit })) }
+])("refuses $what (CR001)", async ({ items }) => {
+  expect(await db.refused("credits.use_many", { items })).toEqual(invalid("items"))
+})
+
+test("can't be called with a NUL in it", async () => {
+  const userId = await db.userWith(100)
+  const items = [
+    { userId, ...debit },
+    { userId, ...debit, description: "a\u0000b" }
+  ]
+  expect(await db.refused("credits.use_many", { items })).toMatchObject({ sqlstate: "22P05" })
+})
+
+test("takes 1000 items of 100 users in one transaction", async () => {
+  const userIds = Array.from({ length: 100 }, (_each, index) => `many-${index}`)
+  for (const userId of userIds) {
+    await db.call("credits.grant", { userId, amount: 9, reason: "test", referenceId: "r" })
+  }
+  const items = Array.from({ length: 1000 }, (_each, index) => ({
+    userId: `many-${index % 100}`,
+    amount: 1,
+    appId: "chat",
+    description: "one of many",
+    idempotencyKey: randomUUID()
+  }))
+  const results = await useMany(items)
+  expect(results.slice(0, 900).every((result: { readonly ok: boolean }) => result.ok)).toBe(true)
+  expect(results.slice(900)).toEqual(Array.from({ length: 100 }, () => refused(notEnough(1, 0))))
+  expect(
+    await db.query(
+      "select count(distinct xmin::text) as transactions from credits.idempotency_keys where user_id ~ 'many-'"
+    )
+  ).toEqual([{ transactions: 1 }])
+})
