@@ -7,11 +7,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_who text := btrim(p_who, e' \t\r\n');
+  v_why text := btrim(p_why, e' \t\r\n');
   v_balance credits.balances;
   v_posting credits.posting;
 begin
-  perform ops.check_who_and_why(p_who, p_why);
-  perform credits.check_amount('amount', abs(p_amount));
+  perform ops.check_who_and_why(v_who, v_why);
+  -- greatest, since the smallest bigint has no abs
+  perform credits.check_amount('amount', abs(greatest(p_amount, -1000000001)));
   v_balance := credits.lock_balance(p_user_id);
   if p_amount < 0 then
     perform credits.check_spendable(v_balance, -p_amount);
@@ -19,8 +22,8 @@ begin
   v_posting.type := p_type;
   v_posting.amount := p_amount;
   v_posting.counter_account := p_counter_account;
-  v_posting.description := p_why;
-  v_posting.metadata := jsonb_build_object('who', p_who, 'why', p_why);
+  v_posting.description := v_why;
+  v_posting.metadata := jsonb_build_object('who', v_who, 'why', v_why);
   v_posting.caller := session_user;
   return credits.post(v_balance, v_posting, p_now);
 end

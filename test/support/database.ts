@@ -32,11 +32,17 @@ const parameter = (name: string) => `p_${name.replace(/[A-Z]/g, (letter) => `_${
 const encoded = (value: unknown) =>
   typeof value === "object" && value !== null && !(value instanceof Date) ? JSON.stringify(value) : value
 
-/** `select credits.use(p_user_id => $1, …) as answer`; what is undefined is left out, so that the default holds. */
-export const statement = (name: string, args: Arguments) => {
+/** `credits.use(p_user_id => $1, …)`; what is undefined is left out, so that the default holds. */
+const invocation = (name: string, args: Arguments) => {
   const given = Object.entries(args).filter(([, value]) => value !== undefined)
   const list = given.map(([key], index) => `${parameter(key)} => $${index + 1}`).join(", ")
-  return { text: `select ${name}(${list}) as answer`, values: given.map(([, value]) => encoded(value)) }
+  return { text: `${name}(${list})`, values: given.map(([, value]) => encoded(value)) }
+}
+
+/** The call of a function that answers with one value. */
+export const statement = (name: string, args: Arguments) => {
+  const { text, values } = invocation(name, args)
+  return { text: `select ${text} as answer`, values }
 }
 
 /** An error of Postgres as a refusal; anything else is thrown on. */
@@ -107,6 +113,13 @@ const open = async () => {
     return rows[0].answer
   }
 
+  /** The rows that a function of ops answers with. */
+  const rows = async (functionName: string, args: Arguments, role: Role) => {
+    const { text, values } = invocation(functionName, args)
+    const result = await poolAs(role).query({ text: `select * from ${text}`, values })
+    return result.rows
+  }
+
   const books = async () => {
     const [first] = await query(booksQuery)
     return query(first.query)
@@ -154,7 +167,7 @@ const open = async () => {
     expect(left, "connections left open by this file").toEqual([])
   }
 
-  return { url, urlAs, pool, poolAs, query, call, refused, books, verify, balanceRow, userWith, close }
+  return { url, urlAs, pool, poolAs, query, call, rows, refused, books, verify, balanceRow, userWith, close }
 }
 
 export type TestDatabase = Awaited<ReturnType<typeof open>>
