@@ -8,6 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_locked text[];
   v_item jsonb;
   v_request credits.use_request;
   v_balance credits.balances;
@@ -24,16 +25,23 @@ begin
   end if;
 
   -- Every balance first, in order: two batches never wait for each other in a circle.
-  perform
-  from credits.balances b
-  where b.user_id in (select i.value ->> 'userId' from jsonb_array_elements(p_items) i)
-  order by b.user_id
-  for no key update;
+  select array_agg(l.user_id)
+  into v_locked
+  from (
+    select b.user_id
+    from credits.balances b
+    where b.user_id in (select i.value ->> 'userId' from jsonb_array_elements(p_items) i)
+    order by b.user_id
+    for no key update
+  ) l;
 
   for v_item in select i.value from jsonb_array_elements(p_items) with ordinality i order by i.ordinality loop
     begin
       v_request := credits.use_request_from_json(v_item, p_caller);
-      select * into v_balance from credits.balances b where b.user_id = v_request.user_id;
+      -- An account opened since then isn't locked: this batch finds nothing in it.
+      select * into v_balance
+      from credits.balances b
+      where b.user_id = v_request.user_id and b.user_id = any (v_locked);
       select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
     exception when others then
       -- Nothing was written in this block, so the item is refused alone. What isn't ours to judge ends the call.

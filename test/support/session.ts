@@ -1,0 +1,40 @@
+/** One connection driven step by step, so that a race is a test with explicit steps. */
+import pg from "pg"
+import { onTestFinished } from "vitest"
+import { type Arguments, refusalOf, statement, type TestDatabase } from "./database.ts"
+import type { Role } from "./names.ts"
+import { eventually } from "./wait.ts"
+
+export interface Session {
+  readonly pid: number
+  readonly query: (text: string, values?: ReadonlyArray<unknown>) => Promise<ReadonlyArray<Record<string, unknown>>>
+  /** Calls a function and answers with its answer, or with the refusal: a step that waits is one that isn't awaited. */
+  readonly call: (functionName: string, args: Arguments) => Promise<unknown>
+  /** Until the server says that this session waits for a lock of the other one. */
+  readonly waitsFor: (other: Session) => Promise<void>
+}
+
+/** A session of its own within a test; it ends with the test, its transaction rolled back if still open. */
+export const session = async (db: TestDatabase, role: Role = "mana_service"): Promise<Session> => {
+  const client = new pg.Client({ connectionString: db.urlAs(role) })
+  await client.connect()
+  onTestFinished(() => client.end())
+  const query = async (text: string, values: ReadonlyArray<unknown> = []) => {
+    const { rows } = await client.query(text, [...values])
+    return rows
+  }
+  const [backend] = await query("select pg_backend_pid() as pid")
+  const pid: number = backend.pid
+  return {
+    pid,
+    query,
+    call: (functionName, args) =>
+      client.query(statement(functionName, args)).then(({ rows }): unknown => rows[0].answer, refusalOf),
+    waitsFor: async (other) => {
+      await eventually(
+        async () => (await db.query("select pg_blocking_pids($1) as pids", [pid]))[0].pids,
+        (pids) => pids.includes(other.pid)
+      )
+    }
+  }
+}
