@@ -1,0 +1,50 @@
+/** Every kind of error that this service answers with. `sql/errors.md` says which SQLSTATE becomes which. */
+import { Schema } from "effect"
+import { credits, uuid } from "./fields.ts"
+import { problem } from "./problem.ts"
+
+export const InvalidRequest = problem(400, "invalid_request", "The request is malformed", {
+  issues: Schema.Array(
+    Schema.Struct({
+      path: Schema.String.annotations({ description: "The field, parameter or header; empty for the whole body" }),
+      message: Schema.String
+    })
+  )
+})
+
+export const Unauthorized = problem(401, "unauthorized", "No valid credential", {})
+export const Forbidden = problem(403, "forbidden", "Not allowed", {})
+
+export const InsufficientCredits = problem(402, "insufficient_credits", "Not enough credits", {
+  required: credits,
+  available: credits
+})
+
+export const NotFound = problem(404, "not_found", "No such address", {})
+export const MethodNotAllowed = problem(405, "method_not_allowed", "The address doesn't know this method", {})
+export const TransactionNotFound = problem(404, "transaction_not_found", "No such transaction", {
+  transactionId: uuid
+})
+export const ReservationNotFound = problem(404, "reservation_not_found", "No such reservation", {
+  reservationId: uuid
+})
+
+export const IdempotencyKeyReused = problem(409, "idempotency_key_reused", "The key was used for another request", {
+  idempotencyKey: Schema.String
+})
+export const RefundExceedsCharge = problem(409, "refund_exceeds_charge", "More than the charge has left", {
+  charged: credits,
+  refunded: credits,
+  refundable: credits
+})
+export const ReservationClosed = problem(409, "reservation_closed", "The reservation isn't open any more", {
+  reservationId: uuid,
+  reservationStatus: Schema.Literal("committed", "released", "expired")
+})
+
+export const PayloadTooLarge = problem(413, "payload_too_large", "The body is too large", {
+  limitBytes: Schema.Number
+})
+export const InternalError = problem(500, "internal_error", "Our mistake", { requestId: Schema.String })
+/** Comes with a Retry-After header. */
+export const ServiceUnavailable = problem(503, "unavailable", "Not available just now", {})

@@ -1,0 +1,100 @@
+/** What every request goes through: id, CORS, the route, failures to problems, headers, one line in the log. */
+import { randomUUID } from "node:crypto"
+import { HttpApp, HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Chunk, Effect } from "effect"
+import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
+import { answerFailure } from "./failures.ts"
+import { withOurBody } from "./body.ts"
+import { newState, requestState, type RequestState, withState } from "./request-state.ts"
+
+// A percent-encoded user id of 128 characters of 4 bytes; find-my-way takes a longer one for no route at all.
+const maxParamLength = 128 * 4 * 3
+
+const saneId = /^[\w.:-]{1,128}$/
+
+/** The request id that a caller gave, if it is fit for a log, or a new one. */
+const requestId = (request: HttpServerRequest.HttpServerRequest) => {
+  const given = request.headers["x-request-id"]
+  return given !== undefined && saneId.test(given) ? given : randomUUID()
+}
+
+const pathOf = (url: string) => url.split("?", 1)[0] ?? url
+
+/** The methods that some route knows for a path. */
+const methodsByPath = (routes: ReadonlyArray<{ readonly method: string; readonly path: string }>) => {
+  const patterns = routes.map(({ method, path }) => ({
+    method,
+    pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`)
+  }))
+  return (url: string) => [
+    ...new Set(patterns.filter(({ pattern }) => pattern.test(pathOf(url))).map(({ method }) => method))
+  ]
+}
+
+/** The route's pattern for the log: a path itself may name a user. */
+const noteRoute = Effect.zipWith(requestState, HttpRouter.RouteContext, (state, { route }) => {
+  state.route = route.path
+})
+
+const commonHeaders = {
+  "x-content-type-options": "nosniff",
+  "cache-control": "no-store"
+}
+
+export interface AppOptions {
+  readonly corsOrigins: ReadonlyArray<string>
+  /** Whether the server is about to stop: then every answer asks its client to connect anew. */
+  readonly isClosing: () => boolean
+}
+
+const logLine = (request: HttpServerRequest.HttpServerRequest, state: RequestState, status: number, since: number) =>
+  Effect.logInfo("request").pipe(
+    Effect.annotateLogs({
+      requestId: state.id,
+      method: request.method,
+      route: state.route,
+      status,
+      ms: Math.round((performance.now() - since) * 10) / 10,
+      caller: state.caller
+    })
+  )
+
+/** The router as one app that never fails. */
+export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppOptions) =>
+  Effect.gen(function* () {
+    const routed = yield* HttpRouter.use(router, (handler) => Effect.zipRight(noteRoute, handler)).pipe(
+      HttpRouter.toHttpApp,
+      HttpRouter.withRouterConfig({ maxParamLength })
+    )
+    const methods = methodsByPath(Chunk.toReadonlyArray(router.routes))
+    const cors = corsHeaders(options.corsOrigins)
+
+    const answer = (request: HttpServerRequest.HttpServerRequest, state: RequestState) =>
+      isPreflight(request)
+        ? Effect.succeed(preflightAnswer)
+        : routed.pipe(
+            Effect.provideService(HttpServerRequest.HttpServerRequest, withOurBody(request)),
+            Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
+          )
+
+    return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+      const since = performance.now()
+      const state = newState(requestId(request))
+      return answer(request, state).pipe(
+        Effect.map((response) =>
+          HttpServerResponse.setHeaders(response, {
+            ...commonHeaders,
+            ...response.headers,
+            ...cors(request),
+            ...state.headers,
+            "x-request-id": state.id,
+            ...(options.isClosing() ? { connection: "close" } : {})
+          })
+        ),
+        Effect.tap((response) => logLine(request, state, response.status, since)),
+        withState(state)
+      )
+    })
+  })
+
+export type App = HttpApp.Default

@@ -1,0 +1,98 @@
+/** A request's body: JSON, bounded, and whatever is wrong with it said in words. */
+import { HttpIncomingMessage, type HttpServerRequest } from "@effect/platform"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import type { IncomingMessage } from "node:http"
+import { Effect, Option } from "effect"
+import { PayloadTooLarge } from "../contract/errors.ts"
+import { makeProblem } from "../contract/problem.ts"
+import { invalid } from "./invalid.ts"
+
+/** Unless the route reads its body with `HttpIncomingMessage.withMaxBodySize`. */
+const usualLimit = 64 * 1024
+/** Of a body that is too large, so much is thrown away so that the sender reads our answer; then we hang up. */
+const patience = 1024 * 1024
+
+const tooLarge = (limitBytes: number) =>
+  makeProblem(PayloadTooLarge, `The body is larger than ${limitBytes} bytes.`, { limitBytes })
+
+const wrong = (message: string) => invalid({ path: "", message })
+
+const brokenOff = wrong("The body broke off.")
+
+/** Reads the rest without keeping it. */
+const discard = (source: IncomingMessage) => {
+  let seen = 0
+  source.on("data", (chunk: Buffer) => {
+    seen += chunk.length
+    if (seen > patience) source.destroy()
+  })
+}
+
+const readBytes = (source: IncomingMessage, limit: number) =>
+  Effect.async<Buffer, ReturnType<typeof tooLarge> | typeof brokenOff>((resume) => {
+    // Asked a second time, or gone before we came to read it.
+    if (source.readableEnded || source.destroyed) return resume(Effect.fail(brokenOff))
+    if (Number(source.headers["content-length"] ?? 0) > limit) {
+      discard(source)
+      return resume(Effect.fail(tooLarge(limit)))
+    }
+    const chunks: Array<Buffer> = []
+    let size = 0
+    const onData = (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= limit) return void chunks.push(chunk)
+      source.off("data", onData)
+      discard(source)
+      resume(Effect.fail(tooLarge(limit)))
+    }
+    source.on("data", onData)
+    source.once("end", () => resume(Effect.succeed(Buffer.concat(chunks))))
+    // The client went away, or was too slow: the server ends the connection then (server.ts).
+    source.once("error", () => resume(Effect.fail(brokenOff)))
+    source.once("close", () => resume(Effect.fail(brokenOff)))
+  })
+
+const isJson = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?;?$/i
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+const readText = (source: IncomingMessage) =>
+  Effect.gen(function* () {
+    // No type at all counts as JSON.
+    if (!isJson.test(source.headers["content-type"] ?? "application/json")) {
+      return yield* Effect.fail(wrong("The body must be JSON: send Content-Type: application/json."))
+    }
+    const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => usualLimit)
+    const bytes = yield* readBytes(source, limit)
+    return yield* Effect.try({ try: () => utf8.decode(bytes), catch: () => wrong("The body isn't UTF-8.") })
+  })
+
+const parse = (text: string) =>
+  Effect.gen(function* () {
+    if (text.trim() === "") return yield* Effect.fail(wrong("The body is missing: send a JSON object."))
+    const value = yield* Effect.try({
+      try: (): unknown => JSON.parse(text),
+      catch: () => wrong("The body isn't well-formed JSON.")
+    })
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? value
+      : yield* Effect.fail(wrong("The body must be a JSON object."))
+  })
+
+/**
+ * The request with our reading of its body in place of the platform's, which destroys the connection of a large one
+ * and takes any type. HttpApi makes a defect of a body that can't be read, whatever the reason; so do we, and app.ts
+ * finds the problem in it.
+ */
+export const withOurBody = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
+  const text = readText(NodeHttpServerRequest.toIncomingMessage(request))
+  const json = Effect.flatMap(text, parse)
+  const value = (effect: Effect.Effect<unknown, unknown>) => ({ value: Effect.orDie(effect) })
+  // With any other type HttpApi asks for one of the others: `text` complains of the type before it reads.
+  return Object.create(request, {
+    text: value(text),
+    json: value(json),
+    urlParamsBody: value(text),
+    arrayBuffer: value(text),
+    multipart: value(text)
+  })
+}

@@ -1,0 +1,61 @@
+/** Whatever goes wrong, as the answer it becomes. */
+import { HttpApiError, HttpServerError, HttpServerResponse } from "@effect/platform"
+import { Cause, Effect, Schema } from "effect"
+import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
+import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
+import { invalid } from "./invalid.ts"
+import type { RequestState } from "./request-state.ts"
+
+const isProblem = Schema.is(Problem)
+
+const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }: Problem) =>
+  HttpServerResponse.unsafeJson(
+    { type, title, status, detail, code: _tag, message, ...facts },
+    { status, contentType: problemContentType }
+  )
+
+/** nginx's number for a client that went away; nobody reads it but the log. */
+const clientGone = HttpServerResponse.empty({ status: 499 })
+
+/** One complaint a field: of one that may also be null, the schema complains once for each. */
+const decodeProblem = (error: HttpApiError.HttpApiDecodeError) => {
+  const messages = new Map<string, string>()
+  for (const issue of error.issues) {
+    const path = issue.path.map(String).join(".")
+    if (!messages.has(path)) messages.set(path, issue.message)
+  }
+  return invalid(...[...messages].map(([path, message]) => ({ path, message })))
+}
+
+const notFound = (state: RequestState, methods: ReadonlyArray<string>) => {
+  if (methods.length === 0) return makeProblem(NotFound, "There is nothing at this address. GET /docs lists what is.")
+  state.headers["allow"] = methods.join(", ")
+  return makeProblem(MethodNotAllowed, `This address knows ${methods.join(", ")} only.`)
+}
+
+/** Answers a failure; what isn't the caller's doing is logged with all that is known, and answered with nothing of it. */
+export const answerFailure = (
+  cause: Cause.Cause<unknown>,
+  state: RequestState,
+  /** The methods that the request's path knows. */
+  methods: () => ReadonlyArray<string>
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.succeed(clientGone)
+  const error = Cause.squash(cause)
+  if (isProblem(error)) return Effect.succeed(problemAnswer(error))
+  if (error instanceof HttpServerError.RouteNotFound) return Effect.succeed(problemAnswer(notFound(state, methods())))
+  // HttpApi calls an answer of ours that doesn't encode the same as a request that doesn't decode.
+  if (error instanceof HttpApiError.HttpApiDecodeError && !state.asked) {
+    return Effect.succeed(problemAnswer(decodeProblem(error)))
+  }
+  return Effect.logError("A request failed by our fault", cause).pipe(
+    Effect.annotateLogs({ requestId: state.id, route: state.route }),
+    Effect.as(
+      problemAnswer(
+        makeProblem(InternalError, "Something went wrong on our side. Report it with the request id.", {
+          requestId: state.id
+        })
+      )
+    )
+  )
+}

@@ -1,0 +1,152 @@
+/** The real server on a free port, the real database, an auth service whose keys a test can turn. */
+import * as http from "node:http"
+import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest } from "@effect/platform"
+import { Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
+import { afterAll } from "vitest"
+import { AppSettings, type Settings } from "../../src/config.ts"
+import { Api } from "../../src/contract/api.ts"
+import * as Database from "../../src/database/database.ts"
+import { type Patience, server, ServerAddress } from "../../src/http/server.ts"
+import type { TestDatabase } from "../support/database.ts"
+
+export const serviceKey = "test-service-key"
+export const otherServiceKey = "the-key-before-the-rotation"
+
+/** Plays the auth service: publishes keys, signs tokens, and can be away. */
+export const authService = async () => {
+  const makeKey = async (kid: string) => {
+    const { privateKey, publicKey } = await generateKeyPair("EdDSA", { extractable: true })
+    return { kid, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg: "EdDSA", use: "sig" } }
+  }
+  let key = await makeKey("first")
+  let isAway = false
+  let asked = 0
+  const listener = http.createServer((request, response) => {
+    asked += 1
+    if (isAway || request.url !== "/api/auth/jwks") return void response.writeHead(500).end()
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ keys: [key.jwk] }))
+  })
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
+  afterAll(() => new Promise((resolve) => listener.close(resolve)))
+  const address = listener.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  const url = `http://127.0.0.1:${port}`
+
+  const sign = (claims: JWTPayload, header: { readonly kid?: string } = {}) =>
+    new SignJWT(claims).setProtectedHeader({ alg: "EdDSA", kid: key.kid, ...header }).sign(key.privateKey)
+
+  return {
+    url,
+    sign,
+    /** A good token, with claims changed or (undefined) left out. */
+    token: (sub: string, claims: JWTPayload = {}) => {
+      const now = Math.floor(Date.now() / 1000)
+      return sign({ iss: url, aud: "mana", iat: now, exp: now + 300, sub, ...claims })
+    },
+    key: () => key,
+    rotate: async (kid: string) => {
+      key = await makeKey(kid)
+    },
+    goAway: () => {
+      isAway = true
+    },
+    comeBack: () => {
+      isAway = false
+    },
+    timesAsked: () => asked
+  }
+}
+
+export type AuthService = Awaited<ReturnType<typeof authService>>
+
+export interface ServiceOptions {
+  readonly settings?: Partial<Settings>
+  readonly patience?: Patience
+}
+
+export interface RawRequest {
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+
+/** Starts the service on a test file's database; stopped after the file, or by `stop`. */
+export const startService = async (db: TestDatabase, auth: AuthService, options: ServiceOptions = {}) => {
+  const settings: Settings = {
+    databaseUrl: Redacted.make(db.urlAs("mana_service")),
+    databaseMaxConnections: 10,
+    authUrl: auth.url,
+    jwtAlgorithms: ["EdDSA"],
+    serviceKeys: [Redacted.make(serviceKey), Redacted.make(otherServiceKey)],
+    host: "127.0.0.1",
+    port: 0,
+    baseUrl: "http://127.0.0.1",
+    corsOrigins: [],
+    appUrl: Option.none(),
+    stripe: Option.none(),
+    runWorker: false,
+    trustProxy: false,
+    logLevel: LogLevel.Info,
+    ...options.settings
+  }
+  const lines: Array<string> = []
+  const logger = Logger.map(Logger.jsonLogger, (line) => void lines.push(line))
+  const database = Database.layer({
+    url: settings.databaseUrl,
+    role: "mana_service",
+    maxConnections: settings.databaseMaxConnections,
+    applicationName: "test http",
+    statementTimeout: "10 seconds",
+    connectTimeout: "2 seconds"
+  })
+  const layer = server(options.patience).pipe(
+    Layer.provide(database),
+    Layer.provide(Layer.succeed(AppSettings, settings)),
+    Layer.provide(Logger.replace(Logger.defaultLogger, logger))
+  )
+  const scope = Effect.runSync(Scope.make())
+  const { port } = await Effect.runPromise(
+    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(ServerAddress, context))
+  )
+  const url = `http://127.0.0.1:${port}`
+  const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
+  afterAll(stop)
+
+  /** A client derived from the contract, with these headers on every request; its answers and failures as promises. */
+  const clientWith = (headers: Readonly<Record<string, string>>) =>
+    Effect.runSync(
+      HttpApiClient.make(Api, {
+        baseUrl: url,
+        transformClient: HttpClient.mapRequest(HttpClientRequest.setHeaders(headers))
+      }).pipe(Effect.provide(FetchHttpClient.layer))
+    )
+
+  return {
+    url,
+    port,
+    stop,
+    /** What it logged, a JSON document a line. */
+    lines,
+    asUser: async (userId: string) => clientWith({ authorization: `Bearer ${await auth.token(userId)}` }),
+    asService: (appId?: string) =>
+      clientWith({ "x-service-key": serviceKey, ...(appId === undefined ? {} : { "x-app-id": appId }) }),
+
+    /** A raw request: `body` is sent as it is when it is text, else as JSON. */
+    request: async (method: string, path: string, { headers, body }: RawRequest = {}) => {
+      const response = await fetch(url + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) })
+      })
+      const text = await response.text()
+      return {
+        status: response.status,
+        headers: response.headers,
+        text,
+        json: response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : undefined
+      }
+    }
+  }
+}
+
+export const run = Effect.runPromise
