@@ -25,6 +25,11 @@ begin
   if p_offset is null or p_offset not between 0 and 1000000 then
     perform credits.invalid('offset', 'must be a whole number from 0 to 1000000: use before to go further');
   end if;
+  if p_type is not null and p_type <> all (enum_range(null::credits.transaction_type)::text[]) then
+    perform credits.invalid(
+      'type', 'must be one of ' || array_to_string(enum_range(null::credits.transaction_type), ', ')
+    );
+  end if;
   if p_before is not null then
     select t.seq into v_before_seq from credits.transactions t where t.user_id = p_user_id and t.id = p_before;
     if not found then
@@ -42,7 +47,7 @@ begin
     from credits.transactions t
     where t.user_id = p_user_id
       and (v_before_seq is null or t.seq < v_before_seq)
-      and (p_type is null or t.type = p_type)
+      and (p_type is null or t.type = p_type::credits.transaction_type)
       and (p_app_id is null or t.app_id = p_app_id)
       and (p_from is null or t.created_at >= p_from)
       and (p_to is null or t.created_at < p_to)
