@@ -31,8 +31,20 @@ export const session = async (db: TestDatabase, role: Role = "mana_service"): Pr
     call: (functionName, args) =>
       client.query(statement(functionName, args)).then(({ rows }): unknown => rows[0].answer, refusalOf),
     waitsFor: async (other) => {
+      // Directly, or behind others who wait for it: who queues first is the scheduler's choice.
       await eventually(
-        async () => (await db.query("select pg_blocking_pids($1) as pids", [pid]))[0].pids,
+        async () => {
+          const [row] = await db.query(
+            `with recursive waiting (pid) as (
+               select unnest(pg_blocking_pids($1))
+               union
+               select unnest(pg_blocking_pids(w.pid)) from waiting w
+             )
+             select array_agg(pid) as pids from waiting`,
+            [pid]
+          )
+          return row?.["pids"] ?? []
+        },
         (pids) => pids.includes(other.pid)
       )
     }

@@ -98,7 +98,6 @@ test("skips as many as asked", async () => {
 
 test("filters by type, app and time, from included, to excluded", async () => {
   expect(await amounts({ type: "grant" })).toEqual([1000])
-  expect(await amounts({ type: "nonsense" })).toEqual([])
   expect(await amounts({ appId: "picture" })).toEqual([-8, -6, -4, -2])
   expect(await amounts({ from: time(3), to: time(6) })).toEqual([-5, -4, -3])
   expect(await amounts({ from: time(3), to: time(3) })).toEqual([])
@@ -140,4 +139,8 @@ test.each([{ offset: null }, { offset: -1 }, { offset: 1_000_001 }])(
 
 test.each(badTexts(128))("refuses a user id that is $what (CR001)", async ({ text }) => {
   expect(await db.refused("credits.history", { userId: text })).toEqual(invalid("userId"))
+})
+
+test("refuses a type that no ledger row has (CR001)", async () => {
+  expect(await db.refused("credits.history", { userId, type: "nonsense" })).toEqual(invalid("type"))
 })
