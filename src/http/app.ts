@@ -1,6 +1,6 @@
 /** What every request goes through: id, CORS, the route, failures to problems, headers, one line in the log. */
 import { randomUUID } from "node:crypto"
-import { HttpApp, HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Chunk, Effect } from "effect"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
 import { answerFailure } from "./failures.ts"
@@ -43,8 +43,6 @@ const commonHeaders = {
 
 export interface AppOptions {
   readonly corsOrigins: ReadonlyArray<string>
-  /** Whether the server is about to stop: then every answer asks its client to connect anew. */
-  readonly isClosing: () => boolean
 }
 
 const logLine = (request: HttpServerRequest.HttpServerRequest, state: RequestState, status: number, since: number) =>
@@ -87,8 +85,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
             ...response.headers,
             ...cors(request),
             ...state.headers,
-            "x-request-id": state.id,
-            ...(options.isClosing() ? { connection: "close" } : {})
+            "x-request-id": state.id
           })
         ),
         Effect.tap((response) => logLine(request, state, response.status, since)),
@@ -96,5 +93,3 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
       )
     })
   })
-
-export type App = HttpApp.Default

@@ -1,7 +1,8 @@
 /** The listening socket, and its end: nobody who was let in goes without an answer. */
 import * as http from "node:http"
+import type { Socket } from "node:net"
 import { HttpServer } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 
@@ -10,11 +11,49 @@ export interface ListenOptions {
   readonly port: number
   /** What is still unanswered this long after the end began is cut off. */
   readonly drainTimeout: Duration.DurationInput
+  /** How long a client may take to send, in milliseconds; a few seconds where nobody says otherwise. */
+  readonly patience?: Patience
 }
 
-// A client too slow to send its request within these can't hold a connection. Idle connections outlive the 90
-// seconds of common reverse proxies, so that it is never us who close one that a proxy is about to use.
-const serverOptions = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 95_000 }
+export interface Patience {
+  readonly headersTimeout: number
+  /** Headers and body. */
+  readonly requestTimeout: number
+  /** How often the two are looked at. */
+  readonly connectionsCheckingInterval: number
+}
+
+// A client too slow to send its request within these can't hold a connection.
+const usualPatience: Patience = { headersTimeout: 10_000, requestTimeout: 20_000, connectionsCheckingInterval: 2_000 }
+
+const serverOptions = {
+  // Idle connections outlive the 90 seconds of common reverse proxies, so that it is never us who close one that a
+  // proxy is about to use.
+  keepAliveTimeout: 95_000,
+  // We speak nothing else: a request that offers to upgrade (Java's client offers HTTP/2) is an ordinary one, body
+  // and all.
+  shouldUpgradeCallback: () => false
+}
+
+/** What isn't HTTP, or takes too long to become a request, gets an answer here, and its connection is ended. */
+const refuseConnection = (error: Error & { readonly code?: string }, socket: Socket) => {
+  const [status, reason] =
+    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? [408, "Request Timeout"]
+      : error.code === "HPE_HEADER_OVERFLOW"
+        ? [431, "Request Header Fields Too Large"]
+        : [400, "Bad Request"]
+  const problem = { type: "about:blank", title: reason, status, detail: reason, code: "invalid_request" }
+  const body = JSON.stringify({ ...problem, message: reason, issues: [{ path: "", message: reason }] })
+  if (socket.writable) {
+    socket.write(
+      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json\r\n` +
+        `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
+    )
+  }
+  // Whether or not the other side reads it.
+  socket.destroySoon()
+}
 
 /** Stops letting in, waits for the answers, cuts off what takes too long. Idle connections are closed at once. */
 const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>, timeout: Duration.DurationInput) =>
@@ -36,7 +75,8 @@ const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>
 /** Effect's server takes its handler away before it stops listening; this one drains in between. */
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
-    const server = http.createServer(serverOptions)
+    const server = http.createServer({ ...serverOptions, ...(options.patience ?? usualPatience) })
+    server.on("clientError", refuseConnection)
     const unanswered = new Set<http.ServerResponse>()
     server.on("request", (_, response) => {
       unanswered.add(response)

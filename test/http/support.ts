@@ -1,13 +1,14 @@
 /** The real server on a free port, the real database, an auth service whose keys a test can turn. */
 import * as http from "node:http"
-import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest } from "@effect/platform"
+import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
 import { Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { afterAll } from "vitest"
 import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
-import { type Patience, server, ServerAddress } from "../../src/http/server.ts"
+import { make as makeListener, type Patience } from "../../src/http/listener.ts"
+import { server } from "../../src/http/server.ts"
 import type { TestDatabase } from "../support/database.ts"
 
 export const serviceKey = "test-service-key"
@@ -99,15 +100,26 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     statementTimeout: "10 seconds",
     connectTimeout: "2 seconds"
   })
-  const layer = server(options.patience).pipe(
+  const listener = Layer.scoped(
+    HttpServer.HttpServer,
+    makeListener({
+      host: settings.host,
+      port: settings.port,
+      drainTimeout: "2 seconds",
+      ...(options.patience === undefined ? {} : { patience: options.patience })
+    })
+  )
+  const layer = server.pipe(
+    Layer.provideMerge(listener),
     Layer.provide(database),
     Layer.provide(Layer.succeed(AppSettings, settings)),
     Layer.provide(Logger.replace(Logger.defaultLogger, logger))
   )
   const scope = Effect.runSync(Scope.make())
-  const { port } = await Effect.runPromise(
-    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(ServerAddress, context))
+  const { address } = await Effect.runPromise(
+    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(HttpServer.HttpServer, context))
   )
+  const port = address._tag === "TcpAddress" ? address.port : 0
   const url = `http://127.0.0.1:${port}`
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
   afterAll(stop)
