@@ -1,5 +1,5 @@
 -- Who may call what. Functions not named here are internal: the owner's functions call them, nobody else.
-revoke execute on all functions in schema credits, ops from public;
+revoke execute on all functions in schema credits, gifts, ops from public;
 
 -- What the HTTP service and the worker call, and people in psql too.
 grant execute on function
@@ -16,6 +16,14 @@ grant execute on function
   credits.usage,
   credits.use,
   credits.use_many,
+  gifts.cancel,
+  gifts.create,
+  gifts.created_by,
+  gifts.expire,
+  gifts.look_up,
+  gifts.received_by,
+  gifts.redeem,
+  gifts.redeem_pending,
   ops.verify
 to mana_service, mana_ops;
 

@@ -1,0 +1,101 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { daysAfter, events, given, movements } from "../../support/gifts.ts"
+import { invalid } from "../../support/refusals.ts"
+
+const db = await database()
+const nothing = { expired: 0, totalCredits: 0, failed: 0 }
+
+// Each test gives in a year of its own, so that none sweeps what another one gave.
+const year = (number: number) => new Date(Date.UTC(number, 0, 1))
+
+test("returns the credits of gifts past their expiry, and of no others", async () => {
+  const now = year(2001)
+  const { creatorId, gift } = await given(db, 30, { expirationDays: 10, now })
+  const later = await given(db, 40, { expirationDays: 11, now })
+  const end = daysAfter(now, 10)
+  expect(await db.call("gifts.expire", { now: new Date(end.getTime() - 1) })).toEqual(nothing)
+  expect(await db.call("gifts.expire", { now: end, caller: "expiry" })).toEqual({
+    ...nothing,
+    expired: 1,
+    totalCredits: 30
+  })
+  expect(await db.call("gifts.expire", { now: end })).toEqual(nothing)
+
+  expect(await db.balanceRow(creatorId)).toMatchObject({ balance: 30 })
+  expect(await movements(db, gift.id)).toEqual([
+    { user_id: creatorId, amount: -30 },
+    { user_id: creatorId, amount: 30 }
+  ])
+  expect((await events(db, creatorId)).at(-1)).toEqual({
+    type: "gift.expired",
+    data: { giftId: gift.id, credits: 30, transactionId: expect.any(String) }
+  })
+  await db.call("gifts.cancel", { userId: later.creatorId, giftId: later.gift.id, now })
+})
+
+test("takes the oldest first, no more than allowed", async () => {
+  const now = year(2002)
+  for (const expirationDays of [3, 1, 2]) await given(db, expirationDays, { expirationDays, now })
+  const request = { now: daysAfter(now, 100), limit: 2 }
+  expect(await db.call("gifts.expire", request)).toEqual({ ...nothing, expired: 2, totalCredits: 3 })
+  expect(await db.call("gifts.expire", request)).toEqual({ ...nothing, expired: 1, totalCredits: 3 })
+})
+
+test("returns several gifts of one giver in one run", async () => {
+  const now = year(2003)
+  const userId = await db.userWith(60)
+  for (const totalCredits of [10, 20, 30]) await db.call("gifts.create", { userId, totalCredits, now })
+  expect(await db.call("gifts.expire", { now: daysAfter(now, 91) })).toMatchObject({ expired: 3 })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 60, version: 7 })
+})
+
+test("leaves a giver somebody has locked for the next run", async () => {
+  const now = year(2004)
+  const busy = await given(db, 10, { now })
+  const idle = await given(db, 20, { now })
+  const end = daysAfter(now, 91)
+  const session = await db.pool.connect()
+  try {
+    await session.query("begin")
+    await session.query("select from credits.balances where user_id = $1 for no key update", [busy.creatorId])
+    expect(await db.call("gifts.expire", { now: end })).toEqual({ ...nothing, expired: 1, totalCredits: 20 })
+    await session.query("commit")
+  } finally {
+    session.release()
+  }
+  expect(await db.call("gifts.expire", { now: end })).toEqual({ ...nothing, expired: 1, totalCredits: 10 })
+  expect(await db.balanceRow(idle.creatorId)).toMatchObject({ balance: 20 })
+})
+
+test("goes on after one that fails, which stays in escrow", async () => {
+  const now = year(2005)
+  const poisoned = await given(db, 10, { now })
+  await given(db, 20, { now })
+  const end = daysAfter(now, 91)
+  await db.query(`
+    create function public.fail() returns trigger language plpgsql as $$ begin raise 'poisoned'; end $$;
+    create trigger poisoned before update on gifts.gift_codes
+    for each row when (new.id = '${poisoned.gift.id}') execute function public.fail()`)
+  expect(await db.call("gifts.expire", { now: end })).toEqual({ expired: 1, totalCredits: 20, failed: 1 })
+  expect(await db.balanceRow(poisoned.creatorId)).toMatchObject({ balance: 0 })
+  await db.verify()
+  await db.query("drop trigger poisoned on gifts.gift_codes; drop function public.fail()")
+  expect(await db.call("gifts.expire", { now: end })).toEqual({ ...nothing, expired: 1, totalCredits: 10 })
+})
+
+test("returns each gift once when several sweep at once", async () => {
+  const now = year(2006)
+  for (let index = 0; index < 20; index++) await given(db, 5, { now })
+  const runs: ReadonlyArray<{ readonly expired: number }> = await Promise.all(
+    Array.from({ length: 8 }, () => db.call("gifts.expire", { now: daysAfter(now, 91) }))
+  )
+  expect(runs.reduce((sum, run) => sum + run.expired, 0)).toBe(20)
+})
+
+test.each([{ limit: null }, { limit: 0 }, { limit: 10_001 }])(
+  "refuses a batch of $limit (CR001)",
+  async ({ limit }) => {
+    expect(await db.refused("gifts.expire", { limit })).toEqual(invalid("limit"))
+  }
+)

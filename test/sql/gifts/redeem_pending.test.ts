@@ -1,0 +1,111 @@
+import { randomUUID } from "node:crypto"
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { daysAfter, events, given } from "../../support/gifts.ts"
+import { badTexts, invalid } from "../../support/refusals.ts"
+
+const db = await database()
+const somebody = () => ({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.org` })
+const nothing = { redeemed: 0, totalCredits: 0, failed: 0, more: false }
+
+const givenTo = async (email: string, ...amounts: ReadonlyArray<number>) =>
+  Promise.all(amounts.map((amount) => given(db, amount, { targetEmail: email })))
+
+test("redeems every open gift for the address, and no other", async () => {
+  const ben = somebody()
+  const [, , cancelled, redeemed] = await givenTo(ben.email, 10, 20, 30, 40)
+  await db.call("gifts.cancel", { userId: cancelled?.creatorId, giftId: cancelled?.gift.id })
+  await db.call("gifts.redeem", { userId: "another account", email: ben.email, code: redeemed?.gift.code })
+  const expired = await given(db, 50, { targetEmail: ben.email, now: daysAfter(new Date(), -91) })
+  await givenTo(somebody().email, 60)
+  await given(db, 70)
+
+  expect(await db.call("gifts.redeem_pending", { ...ben, email: ` ${ben.email.toUpperCase()} ` })).toEqual({
+    ...nothing,
+    redeemed: 2,
+    totalCredits: 30
+  })
+  expect(await db.balanceRow(ben.userId)).toMatchObject({ balance: 30, version: 2 })
+  expect((await db.call("gifts.look_up", { code: expired.gift.code })).gift.status).toBe("expired")
+  expect((await events(db, ben.userId)).map(({ type }) => type)).toEqual(["gift.redeemed", "gift.redeemed"])
+})
+
+test("finds nothing the second time, and writes nothing where there is nothing", async () => {
+  const ben = somebody()
+  await givenTo(ben.email, 10)
+  expect(await db.call("gifts.redeem_pending", ben)).toMatchObject({ redeemed: 1 })
+  const before = await db.books()
+  expect(await db.call("gifts.redeem_pending", ben)).toEqual(nothing)
+  expect(await db.call("gifts.redeem_pending", somebody())).toEqual(nothing)
+  expect(await db.books()).toEqual(before)
+})
+
+test("redeems as many as it is allowed to, and says that there are more", async () => {
+  const ben = somebody()
+  await givenTo(ben.email, 1, 2, 3)
+  const first = await db.call("gifts.redeem_pending", { ...ben, limit: 2 })
+  const second = await db.call("gifts.redeem_pending", { ...ben, limit: 2 })
+  expect([first, second]).toMatchObject([
+    { redeemed: 2, more: true },
+    { redeemed: 1, more: false }
+  ])
+  expect(first.totalCredits + second.totalCredits).toBe(6)
+})
+
+test("goes on after one that fails, which stays as it was", async () => {
+  const ben = somebody()
+  const [, poisoned] = await givenTo(ben.email, 10, 20, 30)
+  const id = poisoned?.gift.id
+  await db.query(`
+    create function public.fail() returns trigger language plpgsql as $$ begin raise 'poisoned'; end $$;
+    create trigger poisoned before insert on gifts.gift_redemptions
+    for each row when (new.gift_id = '${id}') execute function public.fail()`)
+  expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 2, totalCredits: 40, failed: 1 })
+  await db.verify()
+  await db.query("drop trigger poisoned on gifts.gift_redemptions; drop function public.fail()")
+  expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 1, totalCredits: 20 })
+})
+
+test("pays each gift once to callers at the same time, and init among them", async () => {
+  const ben = somebody()
+  const gifts = await givenTo(ben.email, 1, 2, 4, 8, 16, 32)
+  const [codes, ids] = [gifts.map(({ gift }) => gift.code), gifts.map(({ gift }) => gift.id)]
+  const redeem = (code: string) =>
+    db.call("gifts.redeem", { ...ben, code }).then(
+      (answer) => answer.creditsReceived,
+      () => 0
+    )
+  const cancel = (index: number) =>
+    db.call("gifts.cancel", { userId: gifts[index]?.creatorId, giftId: ids[index] }).then(
+      (answer) => -answer.refundedCredits,
+      () => 0
+    )
+  const pending = () => db.call("gifts.redeem_pending", ben).then((answer) => answer.totalCredits)
+  const init = () => db.call("credits.init", { userId: ben.userId }).then(() => 0)
+  const moved: ReadonlyArray<number> = await Promise.all([
+    init(),
+    pending(),
+    redeem(codes[0]),
+    cancel(1),
+    pending(),
+    init(),
+    redeem(codes[2]),
+    cancel(3),
+    pending()
+  ])
+  const received = moved.filter((amount) => amount > 0).reduce((sum, amount) => sum + amount, 0)
+  const returned = moved.filter((amount) => amount < 0).reduce((sum, amount) => sum - amount, 0)
+  expect(received + returned).toBe(63)
+  expect(await db.balanceRow(ben.userId)).toMatchObject({ balance: received })
+})
+
+test.each([
+  { path: "email", change: { email: null } },
+  { path: "email", change: { email: "  " } },
+  { path: "email", change: { email: "x".repeat(255) } },
+  { path: "limit", change: { limit: 0 } },
+  { path: "limit", change: { limit: 1001 } },
+  ...badTexts(128).map(({ text }) => ({ path: "userId", change: { userId: text } }))
+])("refuses a bad $path (CR001)", async ({ path, change }) => {
+  expect(await db.refused("gifts.redeem_pending", { ...somebody(), ...change })).toEqual(invalid(path))
+})
