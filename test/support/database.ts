@@ -53,6 +53,17 @@ export const refusalOf = (error: unknown): Refusal => {
   return { sqlstate: code, message, detail: isOurs && detail !== undefined ? JSON.parse(detail) : detail }
 }
 
+/** Not `pool.query`, which throws a connection away when its statement is refused. */
+const run = async (pool: pg.Pool, config: pg.QueryConfig) => {
+  const client = await pool.connect()
+  try {
+    const { rows } = await client.query(config)
+    return rows
+  } finally {
+    client.release()
+  }
+}
+
 const sessionsLeft = async (admin: pg.Client, name: string): Promise<ReadonlyArray<string>> => {
   const { rows } = await admin.query<{ readonly left: string }>(
     `select format('%s %s: %s', pid, application_name, left(query, 200)) as left
@@ -89,7 +100,8 @@ const open = async () => {
 
   const pools: Array<pg.Pool> = []
   const makePool = (connectionString: string) => {
-    const pool = new pg.Pool({ connectionString, max: 50, types })
+    // These sessions don't wait for the disk: no test of theirs survives a crash. A service under test has its own.
+    const pool = new pg.Pool({ connectionString, max: 50, types, options: "-c synchronous_commit=off" })
     pools.push(pool)
     return pool
   }
@@ -102,22 +114,18 @@ const open = async () => {
   }
 
   /** Rows of any statement, as a superuser. */
-  const query = async (text: string, values?: ReadonlyArray<unknown>) => {
-    const { rows } = await pool.query(text, values === undefined ? [] : [...values])
-    return rows
-  }
+  const query = (text: string, values: ReadonlyArray<unknown> = []) => run(pool, { text, values: [...values] })
 
   /** One function call, as the service makes it. */
   const call = async (functionName: string, args: Arguments, role: Role = "mana_service") => {
-    const { rows } = await poolAs(role).query(statement(functionName, args))
-    return rows[0].answer
+    const [row] = await run(poolAs(role), statement(functionName, args))
+    return row.answer
   }
 
   /** The rows that a function of ops answers with. */
-  const rows = async (functionName: string, args: Arguments, role: Role) => {
+  const rows = (functionName: string, args: Arguments, role: Role) => {
     const { text, values } = invocation(functionName, args)
-    const result = await poolAs(role).query({ text: `select * from ${text}`, values })
-    return result.rows
+    return run(poolAs(role), { text: `select * from ${text}`, values })
   }
 
   const books = async () => {
