@@ -74,6 +74,9 @@ export const call = <A, I>(
     const sql = yield* SqlClient.SqlClient
     const { text, values } = statement(name, args)
     const rows = yield* sql.unsafe<{ readonly answer: unknown }>(text, values).pipe(
+      // Interrupted, the client gives a connection that still works on its statement back to the pool, and the next
+      // caller waits behind it: acting as another role than we logged in as, we may not cancel our own statement.
+      Effect.uninterruptible,
       Effect.catchAll(sorted),
       // Up to 5 tries within about half a second.
       Effect.retry({

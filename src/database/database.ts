@@ -3,6 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { Duration, Effect, Redacted } from "effect"
 import pg from "pg"
+import { atMost } from "../at_most.ts"
 
 export interface DatabaseOptions {
   readonly url: Redacted.Redacted
@@ -17,7 +18,7 @@ export interface DatabaseOptions {
   readonly connectTimeout: Duration.DurationInput
 }
 
-/** A pool whose end is the scope's end; connections in use finish first. */
+/** A pool whose end is the scope's end; connections in use may finish first. */
 export const makePool = (options: DatabaseOptions) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -30,11 +31,13 @@ export const makePool = (options: DatabaseOptions) =>
         statement_timeout: Duration.toMillis(options.statementTimeout),
         keepAlive: true
       })
-      // An idle connection that the server ended; the pool replaces it at the next call.
+      // A connection that the server ended: idle, the pool replaces it at the next call; in use, its query fails.
       pool.on("error", () => undefined)
+      pool.on("connect", (client) => client.on("error", () => undefined))
       return pool
     }),
-    (pool) => Effect.promise(() => pool.end())
+    // A statement that outlasts this was cut off by its caller's end, or is the database's trouble, not ours.
+    (pool) => Effect.promise(() => atMost(1000, pool.end()))
   )
 
 export const layer = (options: DatabaseOptions) =>

@@ -4,13 +4,15 @@
  */
 import { execFile, execFileSync, spawn, type ChildProcess } from "node:child_process"
 import { randomBytes } from "node:crypto"
+import { once } from "node:events"
 import * as fs from "node:fs/promises"
 import { createRequire } from "node:module"
 import * as net from "node:net"
 import * as path from "node:path"
 import { promisify } from "node:util"
-import { Data, Effect, Schedule, type Scope } from "effect"
+import { Data, Duration, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
+import { atMost } from "../at_most.ts"
 import { type FolderInUse, lockFolder } from "./folder_lock.ts"
 
 /** What went wrong and what to do about it, in one line for the person at the terminal. */
@@ -183,13 +185,11 @@ const stopOrphan = (clusterDir: string) =>
 const exited = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
 
 const stop = (child: ChildProcess) =>
-  Effect.gen(function* () {
+  Effect.promise(async () => {
     if (exited(child)) return
+    const end = once(child, "exit")
     child.kill("SIGINT") // "fast": ends sessions, writes a checkpoint
-    yield* Effect.sync(() => exited(child)).pipe(
-      Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (done) => done }),
-      Effect.timeoutOption(stopTimeout)
-    )
+    await atMost(Duration.toMillis(stopTimeout), end)
     if (!exited(child)) child.kill("SIGQUIT") // recovers at the next start
   })
 

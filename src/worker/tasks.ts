@@ -1,0 +1,44 @@
+/** What the queue can be asked for. Each task is one function of the database; what it does is told there. */
+import { Effect, Schema } from "effect"
+import { call } from "../database/call.ts"
+import { brokenInvariants } from "../database/verify.ts"
+
+const Expired = Schema.Struct({ expired: Schema.NonNegativeInt })
+
+// A run ends though more is left after this many rounds; the next one goes on. 1000 holds a round.
+const maxRounds = 100
+
+/** Frees the holds whose time is over. */
+const expireReservations = Effect.iterate(
+  { expired: 1, rounds: 0 },
+  {
+    while: ({ expired, rounds }) => expired > 0 && rounds < maxRounds,
+    body: ({ rounds }) =>
+      Effect.map(call("credits.expire_reservations", Expired, {}, { keyed: true }), ({ expired }) => ({
+        expired,
+        rounds: rounds + 1
+      }))
+  }
+)
+
+// Of broken invariants logged one by one; the rest is a number.
+const maxLogged = 100
+
+/** Proves the books, and says loudly what isn't true. */
+const verifyBooks = Effect.gen(function* () {
+  const broken = yield* brokenInvariants
+  for (const { invariant, userId, detail } of broken.slice(0, maxLogged)) {
+    yield* Effect.logError("The books are wrong").pipe(Effect.annotateLogs({ invariant, userId, detail }))
+  }
+  if (broken.length > maxLogged) {
+    yield* Effect.logError(`The books are wrong in ${broken.length - maxLogged} more places: run verify`)
+  }
+})
+
+export const tasks = {
+  expire_reservations: () => expireReservations,
+  verify_books: () => verifyBooks
+}
+
+/** What the tasks need to run. */
+export type TaskServices = Effect.Effect.Context<ReturnType<(typeof tasks)[keyof typeof tasks]>>

@@ -1,0 +1,182 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { AppSettings } from "../../src/config.ts"
+import { WorkerHealth } from "../../src/worker/health.ts"
+import { layer } from "../../src/worker/worker.ts"
+import { database } from "../support/database.ts"
+import { settings } from "../support/settings.ts"
+import { eventually } from "../support/wait.ts"
+
+// One test damages the books on purpose.
+const db = await database({ verify: false })
+
+/** A running worker of the test's own, its log lines, and its end before the test's. */
+const worker = Effect.gen(function* () {
+  const lines: Array<string> = []
+  const scope = yield* Scope.make()
+  const context = yield* Layer.buildWithScope(
+    layer.pipe(
+      Layer.provide(Layer.effect(AppSettings, settings({ DATABASE_URL: db.urlAs("mana_worker") }))),
+      Layer.provide(
+        Logger.replace(
+          Logger.defaultLogger,
+          Logger.map(Logger.logfmtLogger, (line) => lines.push(line))
+        )
+      )
+    ),
+    scope
+  )
+  const state = () => Effect.runPromise(Context.get(context, WorkerHealth).state)
+  const stop = Scope.close(scope, Exit.void)
+  yield* Effect.addFinalizer(() => stop)
+  yield* Effect.promise(() => eventually(state, (now) => now === "running"))
+  return { lines, state, stop }
+})
+
+const addJob = (task: string) =>
+  Effect.promise(async () => {
+    const [job] = await db.query("select id from graphile_worker.add_job($1, max_attempts => 3)", [task])
+    return String(job.id)
+  })
+
+interface JobRow {
+  readonly id: string
+  readonly locked_by: string | null
+  readonly attempts: number
+}
+
+const jobRow = async (id: string): Promise<JobRow | undefined> => {
+  const [row] = await db.query("select id::text, locked_by, attempts from graphile_worker.jobs where id = $1", [id])
+  return row
+}
+
+const job = (id: string, hoped: (row: JobRow | undefined) => boolean) =>
+  Effect.promise(() => eventually(() => jobRow(id), hoped))
+
+const done = (row: JobRow | undefined) => row === undefined
+const taken = (row: JobRow | undefined) => typeof row?.locked_by === "string"
+
+/** Until the scope closes nobody can read the ledger: a job that proves the books waits. */
+const ledgerLocked = Effect.acquireRelease(
+  Effect.promise(async () => {
+    const client = await db.pool.connect()
+    await client.query("begin; lock table credits.transactions in access exclusive mode")
+    return client
+  }),
+  (client) =>
+    Effect.promise(async () => {
+      await client.query("rollback")
+      client.release()
+    })
+)
+
+const lockJob = (id: string, name: string) =>
+  Effect.promise(() =>
+    db.query("update graphile_worker._private_jobs set locked_by = $2, locked_at = now() where id = $1", [id, name])
+  )
+
+describe("the worker", () => {
+  it.scopedLive("frees holds whose time is over", () =>
+    Effect.gen(function* () {
+      const userId = yield* Effect.promise(() => db.userWith(10))
+      yield* Effect.promise(() =>
+        db.call("credits.reserve", {
+          userId,
+          amount: 4,
+          reason: "test",
+          expiresInSeconds: 60,
+          now: new Date(Date.now() - 3_600_000)
+        })
+      )
+      const id = yield* addJob("expire_reservations")
+      yield* worker
+      yield* job(id, done)
+      expect(yield* Effect.promise(() => db.balanceRow(userId))).toMatchObject({ balance: 10, held: 0 })
+    })
+  )
+
+  it.scopedLive("logs each broken invariant as an error", () =>
+    Effect.gen(function* () {
+      const userId = yield* Effect.promise(() => db.userWith(10))
+      yield* Effect.promise(() =>
+        db.query("update credits.balances set balance = 11, total_earned = 11 where user_id = $1", [userId])
+      )
+      const { lines } = yield* worker
+      yield* job(yield* addJob("verify_books"), done)
+      yield* Effect.promise(() =>
+        db.query("update credits.balances set balance = 10, total_earned = 10 where user_id = $1", [userId])
+      )
+      expect(lines.filter((line) => line.includes("level=ERROR") && line.includes(userId))).not.toEqual([])
+    })
+  )
+
+  it.scopedLive("takes over the jobs of a dead worker, and leaves those of a live one", () =>
+    Effect.gen(function* () {
+      const orphan = yield* addJob("expire_reservations")
+      const other = yield* addJob("expire_reservations")
+      yield* lockJob(orphan, "pool-dead")
+      yield* lockJob(other, "pool-alive")
+      yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const client = await db.pool.connect()
+          await client.query("select pg_advisory_lock(hashtextextended('pool-alive', 0))")
+          return client
+        }),
+        (client) => Effect.sync(() => client.release(true))
+      )
+      yield* worker
+      yield* job(orphan, done)
+      expect(yield* Effect.promise(() => jobRow(other))).toMatchObject({ locked_by: "pool-alive" })
+      yield* Effect.promise(() => db.query("select graphile_worker.complete_jobs(array[$1::bigint])", [other]))
+    })
+  )
+
+  it.scopedLive("keeps its jobs when another worker starts", () =>
+    Effect.gen(function* () {
+      yield* worker
+      const id = yield* addJob("verify_books").pipe(
+        Effect.tap((added) => Effect.zipRight(job(added, taken), worker)),
+        Effect.tap((added) =>
+          Effect.map(
+            Effect.promise(() => jobRow(added)),
+            (row) => expect(row).toMatchObject({ attempts: 1 })
+          )
+        ),
+        Effect.zipLeft(Effect.void),
+        (held) => Effect.zipRight(ledgerLocked, held),
+        Effect.scoped
+      )
+      yield* job(id, done)
+    })
+  )
+
+  it.scopedLive("stops in time, and leaves a job that can't end for later", () =>
+    Effect.gen(function* () {
+      const { stop, state } = yield* worker
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* ledgerLocked
+          const id = yield* addJob("verify_books")
+          yield* job(id, taken)
+          yield* Effect.timeoutFail(stop, { duration: "5 seconds", onTimeout: () => new Error("still stopping") })
+          expect(yield* Effect.promise(() => jobRow(id))).toMatchObject({ locked_by: null, attempts: 1 })
+          yield* Effect.promise(() => db.query("select graphile_worker.complete_jobs(array[$1::bigint])", [id]))
+        })
+      )
+      expect(yield* Effect.promise(state)).toBe("stopped")
+    })
+  )
+
+  it.scopedLive("starts again when it loses the database", () =>
+    Effect.gen(function* () {
+      const { state } = yield* worker
+      yield* Effect.promise(() =>
+        db.query(`select pg_terminate_backend(pid) from pg_stat_activity
+                  where datname = current_database() and application_name = 'mana-credits worker'`)
+      )
+      yield* Effect.promise(() => eventually(state, (now) => now === "stopped"))
+      yield* Effect.promise(() => eventually(state, (now) => now === "running"))
+      yield* job(yield* addJob("expire_reservations"), done)
+    })
+  )
+})
