@@ -33,6 +33,12 @@ begin
     grant mana_worker to mana_owner;
   end if;
 
+  -- So that ops.migrations() can tell what has been applied. The table comes with the first migration's run.
+  if to_regclass('graphile_migrate.migrations') is not null then
+    grant usage on schema graphile_migrate to mana_owner;
+    grant select on graphile_migrate.migrations to mana_owner;
+  end if;
+
   execute format('grant create on database %I to mana_owner, mana_worker', current_database());
 end
 $$;

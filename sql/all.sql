@@ -65,6 +65,7 @@
 --!include ops/post_by_hand.sql
 --!include ops/grant.sql
 --!include ops/adjust.sql
+--!include ops/migrations.sql
 --!include ops/verify_balances.sql
 --!include ops/verify_chain.sql
 --!include ops/verify_holds.sql

@@ -24,6 +24,7 @@ grant execute on function
   gifts.received_by,
   gifts.redeem,
   gifts.redeem_pending,
+  ops.migrations,
   ops.verify
 to mana_service, mana_ops;
 
@@ -39,5 +40,6 @@ grant execute on function
   credits.history,
   credits.pricing,
   credits.usage,
+  ops.migrations,
   ops.verify
 to mana_readonly;

@@ -1,0 +1,76 @@
+/** Whether a database is one that this service can work on. */
+import * as fs from "node:fs/promises"
+import { SqlClient } from "@effect/sql"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Data, Effect, Predicate, Schema } from "effect"
+
+/** What is wrong with the database, and what to do about it. */
+export class DatabaseUnfit extends Data.TaggedError("DatabaseUnfit")<{ readonly message: string }> {}
+
+const unfit = (message: string) => Effect.fail(new DatabaseUnfit({ message }))
+
+const notMigrated = (missing: string) =>
+  `The database isn't migrated (${missing}): run \`node src/main.ts migrate\`, as a role that may.`
+
+const sqlstate = ({ cause }: SqlError) => (Predicate.hasProperty(cause, "code") ? String(cause.code) : "")
+
+// A role, a schema or a function that isn't there: nobody has migrated.
+const missingThings = new Set(["22023", "3F000", "42883", "42P01"])
+
+const explained = (error: SqlError) => {
+  const code = sqlstate(error)
+  const cause = error.cause instanceof Error ? error.cause.message : String(error.cause)
+  if (missingThings.has(code)) return unfit(notMigrated(cause))
+  if (code === "42501")
+    return unfit(`The login role may not act for the service (${cause}): grant it mana_service and mana_worker.`)
+  return unfit(`The database can't be reached: ${cause}`)
+}
+
+const rowsOf = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const rows = yield* sql.unsafe(text).pipe(Effect.uninterruptible, Effect.catchAll(explained))
+    return yield* Effect.orDie(Schema.decodeUnknown(Schema.Array(schema))(rows))
+  })
+
+/** A migration goes by its number; what stands behind it in the file's name is for people. */
+const numberOf = (name: string) => Number.parseInt(name, 10)
+
+const committed = Effect.promise(() => fs.readdir(new URL("../../migrations/committed/", import.meta.url))).pipe(
+  Effect.map((names) => names.filter((name) => name.endsWith(".sql")).toSorted())
+)
+
+/** Succeeds when the database has every migration that we were built with. It may have later ones. */
+export const migrated = Effect.gen(function* () {
+  const rows = yield* rowsOf(Schema.Struct({ name: Schema.String }), "select name from ops.migrations()")
+  const applied = new Set(rows.map(({ name }) => numberOf(name)))
+  const missing = (yield* committed).filter((name) => !applied.has(numberOf(name)))
+  if (missing.length > 0) return yield* unfit(notMigrated(`${missing.join(", ")} missing`))
+})
+
+const Server = Schema.Struct({
+  version: Schema.Int,
+  fsync: Schema.String,
+  full_page_writes: Schema.String,
+  synchronous_commit: Schema.String
+})
+
+/** Succeeds when the server is new enough and doesn't lose what it said it had kept. */
+export const durable = Effect.gen(function* () {
+  const servers = yield* rowsOf(
+    Server,
+    `select current_setting('server_version_num')::integer as version, current_setting('fsync') as fsync,
+       current_setting('full_page_writes') as full_page_writes, current_setting('synchronous_commit') as synchronous_commit`
+  )
+  for (const { version, ...settings } of servers) {
+    if (version < 180000) {
+      return yield* unfit(`PostgreSQL 18 or newer is needed; this one is ${Math.floor(version / 10000)}.`)
+    }
+    const off = Object.entries(settings).filter(([, value]) => value === "off")
+    if (off.length > 0) {
+      return yield* unfit(
+        `This server can lose what it has confirmed: turn on ${off.map(([name]) => name).join(", ")}.`
+      )
+    }
+  }
+})
