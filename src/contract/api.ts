@@ -2,15 +2,23 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { credits } from "./credits.ts"
 import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable } from "./errors.ts"
-import { internalCredits } from "./internal-credits.ts"
+import { health } from "./health.ts"
+import { Debit, internalCredits } from "./internal-credits.ts"
 
 export const Api = HttpApi.make("mana-credits")
   .add(credits)
   .add(internalCredits)
+  .add(health)
   // What any route may answer.
   .addError(InvalidRequest.schema)
   .addError(PayloadTooLarge.schema)
   .addError(ServiceUnavailable.schema)
   .addError(InternalError.schema)
+  .annotate(HttpApi.AdditionalSchemas, [Debit])
   .annotate(OpenApi.Title, "mana-credits")
   .annotate(OpenApi.Version, "1")
+  .annotate(
+    OpenApi.Description,
+    "Credits: one is a euro cent, always a whole number. Unknown fields of a request are ignored, and an answer may " +
+      "carry more fields than are listed here."
+  )

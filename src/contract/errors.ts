@@ -1,7 +1,10 @@
 /** Every kind of error that this service answers with. `sql/errors.md` says which SQLSTATE becomes which. */
 import { Schema } from "effect"
-import { credits, uuid } from "./fields.ts"
+import { credits, uuid, wireTime } from "./fields.ts"
 import { problem } from "./problem.ts"
+
+/** A Retry-After header says the same. */
+const retryAfterSeconds = Schema.Number.annotations({ jsonSchema: { type: "integer" } })
 
 export const InvalidRequest = problem(400, "invalid_request", "The request is malformed", {
   issues: Schema.Array(
@@ -16,8 +19,8 @@ export const Unauthorized = problem(401, "unauthorized", "No valid credential", 
 export const Forbidden = problem(403, "forbidden", "Not allowed", {})
 
 export const InsufficientCredits = problem(402, "insufficient_credits", "Not enough credits", {
-  required: credits,
-  available: credits
+  required: credits(),
+  available: credits()
 })
 
 export const NotFound = problem(404, "not_found", "No such address", {})
@@ -33,18 +36,27 @@ export const IdempotencyKeyReused = problem(409, "idempotency_key_reused", "The 
   idempotencyKey: Schema.String
 })
 export const RefundExceedsCharge = problem(409, "refund_exceeds_charge", "More than the charge has left", {
-  charged: credits,
-  refunded: credits,
-  refundable: credits
+  charged: credits(),
+  refunded: credits(),
+  refundable: credits()
 })
 export const ReservationClosed = problem(409, "reservation_closed", "The reservation isn't open any more", {
   reservationId: uuid,
   reservationStatus: Schema.Literal("committed", "released", "expired")
 })
 
+export const GiftNotFound = problem(404, "gift_not_found", "No such gift", {
+  giftId: Schema.optional(uuid)
+})
+export const GiftNotActive = problem(409, "gift_not_active", "The gift is redeemed or cancelled", {
+  giftStatus: Schema.Literal("redeemed", "cancelled")
+})
+export const GiftExpired = problem(409, "gift_expired", "The gift is expired", { expiresAt: wireTime })
+export const GiftWrongRecipient = problem(409, "gift_wrong_recipient", "The gift is for somebody else", {})
+
 export const PayloadTooLarge = problem(413, "payload_too_large", "The body is too large", {
   limitBytes: Schema.Number
 })
+export const TooManyRequests = problem(429, "too_many_requests", "Too many requests", { retryAfterSeconds })
 export const InternalError = problem(500, "internal_error", "Our mistake", { requestId: Schema.String })
-/** Comes with a Retry-After header. */
-export const ServiceUnavailable = problem(503, "unavailable", "Not available just now", {})
+export const ServiceUnavailable = problem(503, "unavailable", "Not available just now", { retryAfterSeconds })

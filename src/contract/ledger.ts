@@ -6,48 +6,44 @@ import {
   credits,
   description,
   idempotencyKey,
+  keptMetadata,
   metadata,
+  oneOf,
   operation,
   optional,
   quantity,
-  time,
-  uuid
+  uuid,
+  wireTime
 } from "./fields.ts"
 
-export const TransactionType = Schema.Literal(
-  "purchase",
-  "usage",
-  "refund",
-  "gift",
-  "grant",
-  "clawback",
-  "expiry",
-  "adjustment"
-)
+export const TransactionType = oneOf("purchase", "usage", "refund", "gift", "grant", "clawback", "expiry", "adjustment")
 
 export const Transaction = Schema.Struct({
   id: uuid,
   userId: Schema.String,
   type: TransactionType,
   status: Schema.Literal("completed"),
-  amount: credits.annotations({ description: "Credits; negative for what leaves" }),
-  balanceBefore: credits,
-  balanceAfter: credits.annotations({ description: "Credits in the ledger, open holds included" }),
+  amount: credits("Credits; negative for what leaves"),
+  balanceBefore: credits(),
+  balanceAfter: credits("Credits in the ledger, open holds included"),
   appId: Schema.NullOr(Schema.String),
   description: Schema.String,
-  metadata: Schema.NullOr(Schema.Object),
+  metadata: keptMetadata,
   idempotencyKey: Schema.NullOr(Schema.String),
   relatedTransactionId: Schema.NullOr(uuid),
-  createdAt: time,
-  completedAt: time
+  createdAt: wireTime,
+  completedAt: wireTime
 }).annotations({ identifier: "Transaction" })
 
+/** What an answer calls `balance`: holds taken off. */
+export const spendable = credits("Credits that can be spent now")
+
 export const Balance = Schema.Struct({
-  balance: credits.annotations({ description: "Credits that can be spent now" }),
-  held: credits,
-  debt: credits,
-  totalEarned: credits,
-  totalSpent: credits
+  balance: spendable,
+  held: credits(),
+  debt: credits(),
+  totalEarned: credits(),
+  totalSpent: credits()
 }).annotations({ identifier: "Balance" })
 
 /** What to charge: an amount, or an operation of the price list in its place. */
@@ -69,10 +65,7 @@ export const debit = {
 /** A debit that happened. */
 export const debited = {
   transaction: Transaction,
-  newBalance: Schema.Struct({
-    balance: credits.annotations({ description: "Credits that can be spent now" }),
-    totalSpent: credits
-  })
+  newBalance: Schema.Struct({ balance: spendable, totalSpent: credits() })
 }
 
 export const Debited = Schema.Struct({ success: Schema.Literal(true), ...debited }).annotations({

@@ -16,7 +16,11 @@ const shared = {
 }
 
 /** What every error has. In code it is told by `_tag`, on the wire the same text is `code`. */
-export const Problem = Schema.Struct({ _tag: Schema.String, ...shared })
+export const Problem = Schema.Struct({
+  _tag: Schema.String,
+  ...shared,
+  retryAfterSeconds: Schema.optional(Schema.Number)
+})
 export type Problem = typeof Problem.Type
 
 /** One kind of error: its code, its status, the facts it carries. */

@@ -2,6 +2,10 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Schema } from "effect"
 import {
+  GiftExpired,
+  GiftNotActive,
+  GiftNotFound,
+  GiftWrongRecipient,
   IdempotencyKeyReused,
   InsufficientCredits,
   InternalError,
@@ -10,12 +14,18 @@ import {
   ReservationClosed,
   ReservationNotFound,
   ServiceUnavailable,
+  TooManyRequests,
   TransactionNotFound
 } from "../contract/errors.ts"
 import { makeProblem, type ProblemKind, type ProblemOf } from "../contract/problem.ts"
 import { type Arguments, call } from "../database/call.ts"
-import type { Refused } from "../database/errors.ts"
 import { answerHeader, requestState } from "./request-state.ts"
+
+interface Refusal {
+  readonly sqlstate: string
+  readonly message: string
+  readonly detail: Readonly<Record<string, unknown>>
+}
 
 /** What each SQLSTATE of ours is on the wire: sql/errors.md as code. */
 export const refusals: Readonly<Record<string, ProblemKind>> = {
@@ -26,29 +36,32 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
   CR005: RefundExceedsCharge,
   CR006: ReservationNotFound,
   CR007: ReservationClosed,
-  CR009: InternalError
-}
-
-/** A refusal as the problem it is on the wire; undefined for one that is nobody's business but ours. */
-export const problemOfRefusal = (refused: {
-  readonly sqlstate: string
-  readonly message: string
-  readonly detail: Readonly<Record<string, unknown>>
-}) => {
-  const kind = refusals[refused.sqlstate]
-  return kind === undefined || kind === InternalError ? undefined : makeProblem(kind, refused.message, refused.detail)
+  CR009: InternalError,
+  CR201: GiftNotFound,
+  CR202: GiftNotActive,
+  CR203: GiftExpired,
+  CR204: GiftWrongRecipient,
+  CR205: TooManyRequests
 }
 
 /** What every call may answer besides what its route declares. */
 export type Always = ProblemOf<typeof InvalidRequest> | ProblemOf<typeof ServiceUnavailable>
 
-export const unavailable = answerHeader("retry-after", "1").pipe(
-  Effect.zipRight(
-    Effect.suspend(() =>
-      Effect.fail(makeProblem(ServiceUnavailable, "The database can't be reached just now. Try again in a moment."))
-    )
+const unavailable = Effect.suspend(() =>
+  Effect.fail(
+    makeProblem(ServiceUnavailable, "The database can't be reached just now. Try again in a moment.", {
+      retryAfterSeconds: 1
+    })
   )
 )
+
+/** A refusal as one of the problems that may be answered here; any other is our mistake. */
+export const problemOf = <Kind extends ProblemKind>(refusal: Refusal, kinds: ReadonlyArray<Kind>) => {
+  const kind = kinds.find((each) => each === refusals[refusal.sqlstate])
+  return kind === undefined
+    ? Effect.dieMessage(`${refusal.sqlstate} isn't among the refusals of this route: ${refusal.message}`)
+    : Effect.succeed(makeProblem(kind, refusal.message, refusal.detail))
+}
 
 export interface AskOptions<Kind extends ProblemKind> {
   /** The refusals that the function may answer with, as its comment says; `invalid_request` always may. */
@@ -57,6 +70,9 @@ export interface AskOptions<Kind extends ProblemKind> {
   readonly keyed?: boolean
 }
 
+const refuse = <Kind extends ProblemKind>(refused: Refusal, kinds: ReadonlyArray<Kind>) =>
+  Effect.flatMap(problemOf(refused, kinds), Effect.fail)
+
 /** Calls the SQL function that does what a route asks for. */
 export const ask = <A, I, Kind extends ProblemKind = never>(
   name: string,
@@ -64,16 +80,15 @@ export const ask = <A, I, Kind extends ProblemKind = never>(
   args: Arguments,
   options: AskOptions<Kind> = {}
 ): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient> => {
-  const expected: ReadonlyArray<ProblemKind> = [InvalidRequest, ...(options.refusals ?? [])]
-  const refuse = (refused: Refused) => {
-    const kind = expected.find((each) => each === refusals[refused.sqlstate])
-    // Not declared by the route: our mistake.
-    return kind === undefined ? Effect.die(refused) : Effect.fail(makeProblem(kind, refused.message, refused.detail))
-  }
+  const kinds: ReadonlyArray<Kind | typeof InvalidRequest> = [InvalidRequest, ...(options.refusals ?? [])]
   return Effect.flatMap(requestState, (state) => {
     state.asked = true
     return call(name, answer, args, { keyed: options.keyed ?? false })
-  }).pipe(Effect.catchTags({ Refused: refuse, Unavailable: () => unavailable }))
+  }).pipe(
+    Effect.catchAll((error): Effect.Effect<never, ProblemOf<Kind> | Always> =>
+      error._tag === "Refused" ? refuse(error, kinds) : unavailable
+    )
+  )
 }
 
 /** The mark that SQL puts on the answer to a key it has seen before. */

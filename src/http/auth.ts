@@ -13,11 +13,13 @@ const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, d
 
 const noToken = unauthorized("Sign in: this address needs `Authorization: Bearer` with a token of the auth service.")
 
-const noKeys = answerHeader("retry-after", "5").pipe(
-  Effect.zipRight(Effect.logWarning("The auth service's keys can't be fetched")),
-  Effect.zipRight(
-    Effect.suspend(() =>
-      Effect.fail(makeProblem(ServiceUnavailable, "Tokens can't be verified just now. Try again in a moment."))
+const noKeys = Effect.zipRight(
+  Effect.logWarning("The auth service's keys can't be fetched"),
+  Effect.suspend(() =>
+    Effect.fail(
+      makeProblem(ServiceUnavailable, "Tokens can't be verified just now. Try again in a moment.", {
+        retryAfterSeconds: 5
+      })
     )
   )
 )

@@ -1,14 +1,19 @@
 /** A request's body: JSON, bounded, and whatever is wrong with it said in words. */
-import { HttpIncomingMessage, type HttpServerRequest } from "@effect/platform"
+import { FileSystem, HttpIncomingMessage, type HttpServerRequest } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type { IncomingMessage } from "node:http"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { PayloadTooLarge } from "../contract/errors.ts"
+import { LargeBody } from "../contract/large-body.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { invalid } from "./invalid.ts"
 
-/** Unless the route reads its body with `HttpIncomingMessage.withMaxBodySize`. */
 const usualLimit = 64 * 1024
+const largeLimit = 1024 * 1024
+
+/** For routes that say LargeBody in the contract. */
+export const largeBody = Layer.succeed(LargeBody, Effect.succeed(Option.some(FileSystem.Size(largeLimit))))
+
 /** Of a body that is too large, so much is thrown away so that the sender reads our answer; then we hang up. */
 const patience = 1024 * 1024
 

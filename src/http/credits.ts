@@ -1,14 +1,27 @@
 /** Personal credits: for the person whom the token names. */
-import { HttpApiBuilder } from "@effect/platform"
+import { HttpApiBuilder, HttpServerRequest } from "@effect/platform"
 import { Effect, Schema } from "effect"
+import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { CurrentUser } from "../contract/auth.ts"
-import { IdempotencyKeyReused, InsufficientCredits } from "../contract/errors.ts"
-import { Balance, debited } from "../contract/ledger.ts"
+import { Pricing, Usage } from "../contract/credits.ts"
+import { IdempotencyKeyReused, InsufficientCredits, TransactionNotFound } from "../contract/errors.ts"
+import { uuid } from "../contract/fields.ts"
+import { Balance, debited, Transaction } from "../contract/ledger.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
 import { keyOf } from "./idempotency.ts"
+import { answerHeader } from "./request-state.ts"
 
 const UseAnswer = Schema.Struct({ ...debited, ...replayed })
+const HistoryAnswer = Schema.Struct({ transactions: Schema.Array(Transaction), next: Schema.NullOr(uuid) })
+
+/** The same question again, from another row on. */
+const nextPage = (baseUrl: string, url: string, before: string) => {
+  const next = new URL(url, baseUrl)
+  next.searchParams.delete("offset")
+  next.searchParams.set("before", before)
+  return `<${baseUrl}${next.pathname}${next.search}>; rel="next"`
+}
 
 export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
   handlers
@@ -22,7 +35,7 @@ export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
           const answer = yield* ask(
             "credits.use",
             UseAnswer,
-            // The function has no default for the amount, which an operation stands in for.
+            // The amount has no default, since an operation stands in for it.
             { ...payload, amount: payload.amount ?? null, userId, idempotencyKey, caller: "user" },
             { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
           )
@@ -30,4 +43,25 @@ export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
         }),
       { uninterruptible: true }
     )
+    .handle("transactions", ({ urlParams }) =>
+      Effect.gen(function* () {
+        const { userId } = yield* CurrentUser
+        const page = yield* ask(
+          "credits.history",
+          HistoryAnswer,
+          { ...urlParams, userId },
+          { refusals: [TransactionNotFound] }
+        )
+        if (page.next !== null) {
+          const { baseUrl } = yield* AppSettings
+          const { url } = yield* HttpServerRequest.HttpServerRequest
+          yield* answerHeader("link", nextPage(baseUrl, url, page.next))
+        }
+        return page.transactions
+      })
+    )
+    .handle("usage", ({ urlParams }) =>
+      Effect.flatMap(CurrentUser, ({ userId }) => ask("credits.usage", Usage, { ...urlParams, userId }))
+    )
+    .handle("pricing", () => ask("credits.pricing", Pricing, {}))
 )

@@ -3,7 +3,7 @@ import { HttpApiError, HttpServerError, HttpServerResponse } from "@effect/platf
 import { Cause, Effect, Schema } from "effect"
 import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
 import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
-import { invalid } from "./invalid.ts"
+import { invalidBySchema } from "./invalid.ts"
 import type { RequestState } from "./request-state.ts"
 
 const isProblem = Schema.is(Problem)
@@ -11,21 +11,15 @@ const isProblem = Schema.is(Problem)
 const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }: Problem) =>
   HttpServerResponse.unsafeJson(
     { type, title, status, detail, code: _tag, message, ...facts },
-    { status, contentType: problemContentType }
+    {
+      status,
+      contentType: problemContentType,
+      ...(facts.retryAfterSeconds === undefined ? {} : { headers: { "retry-after": `${facts.retryAfterSeconds}` } })
+    }
   )
 
 /** nginx's number for a client that went away; nobody reads it but the log. */
 const clientGone = HttpServerResponse.empty({ status: 499 })
-
-/** One complaint a field: of one that may also be null, the schema complains once for each. */
-const decodeProblem = (error: HttpApiError.HttpApiDecodeError) => {
-  const messages = new Map<string, string>()
-  for (const issue of error.issues) {
-    const path = issue.path.map(String).join(".")
-    if (!messages.has(path)) messages.set(path, issue.message)
-  }
-  return invalid(...[...messages].map(([path, message]) => ({ path, message })))
-}
 
 const notFound = (state: RequestState, methods: ReadonlyArray<string>) => {
   if (methods.length === 0) return makeProblem(NotFound, "There is nothing at this address. GET /docs lists what is.")
@@ -46,7 +40,7 @@ export const answerFailure = (
   if (error instanceof HttpServerError.RouteNotFound) return Effect.succeed(problemAnswer(notFound(state, methods())))
   // HttpApi calls an answer of ours that doesn't encode the same as a request that doesn't decode.
   if (error instanceof HttpApiError.HttpApiDecodeError && !state.asked) {
-    return Effect.succeed(problemAnswer(decodeProblem(error)))
+    return Effect.succeed(problemAnswer(invalidBySchema(error.issues)))
   }
   return Effect.logError("A request failed by our fault", cause).pipe(
     Effect.annotateLogs({ requestId: state.id, route: state.route }),

@@ -2,31 +2,143 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { Api } from "../contract/api.ts"
-import { IdempotencyKeyReused, InsufficientCredits } from "../contract/errors.ts"
-import { debited } from "../contract/ledger.ts"
+import {
+  IdempotencyKeyReused,
+  InsufficientCredits,
+  RefundExceedsCharge,
+  ReservationClosed,
+  ReservationNotFound,
+  TransactionNotFound
+} from "../contract/errors.ts"
+import { uuid, wireTime } from "../contract/fields.ts"
+import { Balance, debited, spendable, Transaction } from "../contract/ledger.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
 import { keyOf } from "./idempotency.ts"
+import { useBatch } from "./use-batch.ts"
 
 const UseAnswer = Schema.Struct({ ...debited, ...replayed })
+const RefundAnswer = Schema.Struct({
+  transaction: Transaction,
+  newBalance: Schema.Struct({ balance: spendable }),
+  ...replayed
+})
+const GrantAnswer = Schema.Struct({ alreadyGranted: Schema.Boolean, newBalance: spendable, transactionId: uuid })
+const ReserveAnswer = Schema.Struct({ reservationId: uuid, balance: spendable, expiresAt: wireTime, ...replayed })
+const CommitAnswer = Schema.Struct({ transactionId: uuid, balance: spendable, ...replayed })
+const ReleaseAnswer = Schema.Struct({ balance: spendable, ...replayed })
+
+interface ServiceHeaders {
+  readonly "x-app-id"?: string | undefined
+}
 
 /** Who asks, as the ledger names it; keys are remembered per caller. */
-const callerOf = (headers: { readonly "x-app-id"?: string | undefined }) =>
+const callerOf = (headers: ServiceHeaders) =>
   headers["x-app-id"] === undefined ? "service" : `service:${headers["x-app-id"]}`
 
+/** Wire times are cut to the millisecond: the balance at one of them has seen all that happened within it. */
+const endOfMillisecond = (time: string) => time.replace("Z", "999Z")
+
+const success = <A extends object>(answer: A) => ({ success: true as const, ...answer })
+
 export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (handlers) =>
-  handlers.handle(
-    "use",
-    ({ payload, headers }) =>
-      Effect.gen(function* () {
-        const idempotencyKey = yield* keyOf(payload, headers)
-        const answer = yield* ask(
-          "credits.use",
-          UseAnswer,
-          { ...payload, amount: payload.amount ?? null, idempotencyKey, caller: callerOf(headers) },
-          { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
-        )
-        return { success: true as const, ...(yield* withoutMark(answer)) }
-      }),
-    { uninterruptible: true }
-  )
+  handlers
+    .handle("balance", ({ path, urlParams }) =>
+      ask("credits.balance", Balance, {
+        userId: path.userId,
+        at: urlParams.at === undefined ? undefined : endOfMillisecond(urlParams.at)
+      })
+    )
+    .handle(
+      "use",
+      ({ payload, headers }) =>
+        Effect.gen(function* () {
+          const idempotencyKey = yield* keyOf(payload, headers)
+          const answer = yield* ask(
+            "credits.use",
+            UseAnswer,
+            { ...payload, amount: payload.amount ?? null, idempotencyKey, caller: callerOf(headers) },
+            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+          )
+          return success(yield* withoutMark(answer))
+        }),
+      { uninterruptible: true }
+    )
+    .handle(
+      "useBatch",
+      ({ payload, headers }) => useBatch(payload.items, headers["idempotency-key"], callerOf(headers)),
+      { uninterruptible: true }
+    )
+    .handle(
+      "refund",
+      ({ payload, headers }) =>
+        Effect.gen(function* () {
+          const idempotencyKey = yield* keyOf(payload, headers)
+          const answer = yield* ask(
+            "credits.refund",
+            RefundAnswer,
+            { ...payload, appId: payload.appId ?? headers["x-app-id"], idempotencyKey, caller: callerOf(headers) },
+            {
+              refusals: [TransactionNotFound, IdempotencyKeyReused, RefundExceedsCharge],
+              keyed: idempotencyKey !== undefined
+            }
+          )
+          return success(yield* withoutMark(answer))
+        }),
+      { uninterruptible: true }
+    )
+    .handle(
+      "grant",
+      ({ payload, headers }) =>
+        Effect.map(
+          // The reference is the key.
+          ask("credits.grant", GrantAnswer, { ...payload, caller: callerOf(headers) }, { keyed: true }),
+          (answer) => ({ ok: true as const, ...answer })
+        ),
+      { uninterruptible: true }
+    )
+    .handle("init", ({ payload }) => ask("credits.init", Balance, payload, { keyed: true }), {
+      uninterruptible: true
+    })
+    .handle(
+      "reserve",
+      ({ payload, headers }) =>
+        Effect.gen(function* () {
+          const idempotencyKey = yield* keyOf(payload, headers)
+          const answer = yield* ask(
+            "credits.reserve",
+            ReserveAnswer,
+            {
+              ...payload,
+              amount: payload.amount ?? null,
+              appId: headers["x-app-id"],
+              idempotencyKey,
+              caller: callerOf(headers)
+            },
+            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+          )
+          return yield* withoutMark(answer)
+        }),
+      { uninterruptible: true }
+    )
+    .handle(
+      "commit",
+      ({ payload, headers }) =>
+        // The reservation is the key: committed once, it answers the same again.
+        ask(
+          "credits.commit",
+          CommitAnswer,
+          { ...payload, caller: callerOf(headers) },
+          { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
+        ).pipe(Effect.flatMap(withoutMark), Effect.map(success)),
+      { uninterruptible: true }
+    )
+    .handle(
+      "refundReservation",
+      ({ payload }) =>
+        ask("credits.release", ReleaseAnswer, payload, {
+          refusals: [ReservationNotFound, ReservationClosed],
+          keyed: true
+        }).pipe(Effect.flatMap(withoutMark), Effect.map(success)),
+      { uninterruptible: true }
+    )
 )

@@ -6,10 +6,16 @@ import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { makeApp } from "./app.ts"
 import { auth } from "./auth.ts"
+import { largeBody } from "./body.ts"
 import { credits } from "./credits.ts"
+import { documents } from "./documents.ts"
+import { health } from "./health.ts"
 import { internalCredits } from "./internal-credits.ts"
 
-const groups = Layer.mergeAll(credits, internalCredits).pipe(Layer.provide(auth))
+const groups = Layer.mergeAll(credits, internalCredits, health, documents).pipe(
+  Layer.provide(auth),
+  Layer.provide(largeBody)
+)
 
 const app = Effect.gen(function* () {
   // Asked for so that every group has added its routes before they are read.

@@ -1,0 +1,15 @@
+/** The contract for readers: /openapi.json for machines, /docs for people. */
+import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
+import { Effect } from "effect"
+import { openApi } from "../contract/openapi.ts"
+import { docsPage } from "./docs-page.ts"
+
+const document = HttpServerResponse.unsafeJson(openApi)
+
+const page = HttpServerResponse.html(docsPage).pipe(
+  HttpServerResponse.setHeader("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")
+)
+
+export const documents = HttpApiBuilder.Router.use((router) =>
+  Effect.zipRight(router.get("/openapi.json", Effect.succeed(document)), router.get("/docs", Effect.succeed(page)))
+)

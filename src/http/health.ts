@@ -1,0 +1,35 @@
+/** For whoever watches the process. */
+import { HttpApiBuilder } from "@effect/platform"
+import { Effect } from "effect"
+import { Api } from "../contract/api.ts"
+import { ServiceUnavailable } from "../contract/errors.ts"
+import { makeProblem } from "../contract/problem.ts"
+import { migrated } from "../database/ready.ts"
+import { WorkerHealth } from "../worker/health.ts"
+
+/** A watcher asks every few seconds, and wants to know rather than to wait. */
+const patience = "2 seconds"
+
+const notReady = (detail: string) => Effect.fail(makeProblem(ServiceUnavailable, detail, { retryAfterSeconds: 5 }))
+
+const databaseReady = migrated.pipe(
+  // Whoever asks may be anybody: why is for the log.
+  Effect.tapError(({ message }) => Effect.logWarning(message)),
+  Effect.disconnect,
+  Effect.timeout(patience),
+  Effect.catchAll(() => notReady("The database can't be reached, or isn't migrated."))
+)
+
+export const health = HttpApiBuilder.group(Api, "health", (handlers) =>
+  handlers
+    .handle("health", () => Effect.sync(() => ({ status: "ok" as const, uptimeSeconds: Math.floor(process.uptime()) })))
+    .handle("ready", () =>
+      Effect.gen(function* () {
+        yield* databaseReady
+        const { state } = yield* WorkerHealth
+        const worker = yield* state
+        if (worker === "stopped") return yield* notReady("The worker doesn't run.")
+        return { status: "ready" as const, database: "migrated" as const, worker }
+      })
+    )
+)
