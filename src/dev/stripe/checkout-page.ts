@@ -34,8 +34,8 @@ const texts = {
     sepaFails: "SEPA direct debit, returned unpaid",
     sepaFailsMore: "looks fine now, the bank sends it back later",
     pay: "Pay",
-    decline: "Try, and be declined",
-    cancel: "Cancel and go back",
+    decline: "Decline",
+    cancel: "Cancel",
     cardDeclined: "Your card was declined. Nothing was paid. You can try again.",
     sepaDeclined: "Your bank doesn't take direct debits from this account. Nothing was paid. You can try again.",
     paid: "Paid",
@@ -67,8 +67,8 @@ const texts = {
     sepaFails: "SEPA-Lastschrift, die zurückkommt",
     sepaFailsMore: "sieht jetzt gut aus, die Bank gibt sie später zurück",
     pay: "Bezahlen",
-    decline: "Versuchen und abgelehnt werden",
-    cancel: "Abbrechen und zurück",
+    decline: "Ablehnen",
+    cancel: "Abbrechen",
     cardDeclined: "Ihre Karte wurde abgelehnt. Es wurde nichts bezahlt. Sie können es noch einmal versuchen.",
     sepaDeclined:
       "Ihre Bank nimmt für dieses Konto keine Lastschriften an. Es wurde nichts bezahlt. Sie können es noch einmal " +
@@ -97,19 +97,19 @@ const money = (language: Language, amount: number, currency: string) =>
 
 const style = `
 :root{color-scheme:light dark;--ground:#f4f5f8;--card:#fff;--text:#1a1d29;--quiet:#5a6072;--line:#d9dce5;
---main:#4f46e5;--on-main:#fff;--warn:#fff4d6;--on-warn:#5c4300;--bad:#fde8e8;--on-bad:#8a1c1c;--good:#0f7a4a}
+--main:#4f46e5;--on-main:#fff;--warn:#fff4d6;--on-warn:#5c4300;--bad:#fde8e8;--on-bad:#8a1c1c}
 @media (prefers-color-scheme:dark){:root{--ground:#12141c;--card:#1c1f2b;--text:#eceef5;--quiet:#a3a9bd;--line:#343949;
---main:#8b87ff;--on-main:#12141c;--warn:#3d3109;--on-warn:#ffe39a;--bad:#431a1c;--on-bad:#ffc9c9;--good:#54d39a}}
+--main:#8b87ff;--on-main:#12141c;--warn:#3d3109;--on-warn:#ffe39a;--bad:#431a1c;--on-bad:#ffc9c9}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--text);font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 .banner{background:var(--warn);color:var(--on-warn);padding:.7rem 1.25rem;text-align:center;font-size:.95rem}
 main{max-width:58rem;margin:0 auto;padding:1.25rem;display:grid;gap:1.25rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:1rem;padding:1.5rem}
-h1,h2{font-size:1rem;font-weight:600;color:var(--quiet);margin:0 0 .75rem}
+h1{font-size:1rem;font-weight:600;color:var(--quiet);margin:0 0 .75rem}
 .price{font-size:2.4rem;font-weight:700;letter-spacing:-.02em;line-height:1.15;margin:0 0 1.25rem}
 ul{list-style:none;margin:0;padding:0}
 li,.sum{display:flex;justify-content:space-between;gap:1rem;padding:.7rem 0;border-top:1px solid var(--line)}
-.sum{font-weight:600}
+.sum{font-weight:600;padding-bottom:0}
 li small,label small{display:block;color:var(--quiet)}
 .amount{white-space:nowrap;font-variant-numeric:tabular-nums}
 fieldset{border:0;margin:0;padding:0}
@@ -122,13 +122,14 @@ button,.button{display:block;width:100%;min-height:3rem;padding:.75rem 1rem;bord
 font:inherit;font-weight:600;text-align:center;text-decoration:none;cursor:pointer;
 border:1px solid var(--line);background:transparent;color:var(--text)}
 .pay{background:var(--main);border-color:var(--main);color:var(--on-main);margin-top:1.1rem}
-.cancel{border-color:transparent;color:var(--quiet);font-weight:500}
+.cancel{border-color:transparent;color:var(--quiet);font-weight:500;margin-bottom:-.75rem}
 button:hover,.button:hover{filter:brightness(1.06)}
 :focus-visible{outline:3px solid var(--main);outline-offset:2px}
 .declined{background:var(--bad);color:var(--on-bad);border-radius:.7rem;padding:.8rem 1rem;margin:0 0 1rem}
 .end{text-align:center;padding:3rem 1.5rem}
-.end p{color:var(--quiet);margin:0 0 1rem}
-.end .price{margin-bottom:.5rem}
+.end p{color:var(--quiet);margin:0 auto 1rem;max-width:28rem}
+.end .price{color:var(--text);margin-bottom:.5rem}
+.end .button{max-width:20rem;margin-inline:auto}
 @media (min-width:46rem){main{grid-template-columns:1fr 1fr;align-items:start;padding:3rem 1.5rem}.end{grid-column:1/-1}}
 `
 
@@ -157,6 +158,8 @@ export interface Purchase {
   readonly items: ReadonlyArray<Pick<Stripe.LineItem, "description" | "quantity" | "amount_total">>
   readonly methods: ReadonlyArray<string>
   readonly canCancel: boolean
+  /** Whether the payer can choose a direct debit that the bank sends back: it must decide by itself for that. */
+  readonly canBounce: boolean
   /** The way to pay that was just turned down. */
   readonly declined: string | undefined
 }
@@ -188,7 +191,7 @@ export const payPage = (language: Language, purchase: Purchase): string => {
     ...(takes("sepa_debit")
       ? [
           choice("sepa_debit", text.sepa, text.sepaMore, debitFirst),
-          choice("sepa_debit_fails", text.sepaFails, text.sepaFailsMore, false)
+          ...(purchase.canBounce ? [choice("sepa_debit_fails", text.sepaFails, text.sepaFailsMore, false)] : [])
         ]
       : [])
   ]

@@ -1,7 +1,7 @@
 /** The controls over HTTP, for a person with curl: POST /simulator/<name> with form fields; GET /simulator explains. */
 import { Effect, Schema } from "effect"
 import type { Controls } from "./controls.ts"
-import { errorBody, type StripeApiError } from "./errors.ts"
+import { errorBody, step, type StripeApiError } from "./errors.ts"
 import { faultKinds } from "./faults.ts"
 import { decodeForm, type Form } from "./form.ts"
 import { decodeParams } from "./params.ts"
@@ -21,7 +21,14 @@ const route = <A, I>(
   schema: Schema.Schema<A, I>,
   example: string,
   run: (controls: Controls, given: A) => Effect.Effect<unknown, StripeApiError>
-): Route => ({ example, run: (form, controls) => run(controls, decodeParams(schema, form)) })
+): Route => ({
+  example,
+  run: (form, controls) =>
+    Effect.flatMap(
+      step(() => decodeParams(schema, form)),
+      (given) => run(controls, given)
+    )
+})
 
 const routes: Readonly<Record<string, Route>> = {
   pay: route(Schema.Struct({ id: Id, method: Method }), "id=pi_…_secret_… -d method=sepa_debit", (it, { id, ...how }) =>
@@ -92,7 +99,7 @@ export const control = (
   const [, name = ""] = /^\/simulator\/([a-z-]+)$/.exec(request.path) ?? []
   const chosen = routes[name]
   if (chosen === undefined || request.method !== "POST") return undefined
-  return Effect.suspend(() => chosen.run(decodeForm(request.body), controls)).pipe(
+  return chosen.run(decodeForm(request.body), controls).pipe(
     Effect.map((body) => json(200, body)),
     Effect.catchAll((error) => Effect.succeed(json(error.status, errorBody(error))))
   )

@@ -87,6 +87,7 @@ const sessionPage = (world: World, session: Stripe.Checkout.Session, request: Pa
       items: world.state.lineItems[session.id] ?? [],
       methods: session.payment_method_types,
       canCancel: session.cancel_url !== null,
+      canBounce: world.debitDecidedAfter !== undefined,
       declined: declinedIn(request.query)
     })
   )
@@ -106,6 +107,7 @@ const intentPage = (world: World, intent: Stripe.PaymentIntent, request: PageReq
       items: [{ description: intent.description ?? intent.id, quantity: 1, amount_total: intent.amount }],
       methods: intent.payment_method_types,
       canCancel: false,
+      canBounce: world.debitDecidedAfter !== undefined,
       declined: declinedIn(request.query)
     })
   )

@@ -74,7 +74,8 @@ export const listen = (port: number): Effect.Effect<Listening, StripeSimulatorEr
       const method = request.method === "POST" ? "POST" : "GET"
       send(response, await handle({ method, path, query, body, headers: request.headers }))
     }
-    const server = http.createServer((request, response) => {
+    // Longer than a client keeps an idle connection: resets happen only when asked for.
+    const server = http.createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
       answer(request, response).catch((error: unknown) => {
         // A bug of the simulator's, or a client that left; either way nobody mistakes it for Stripe's answer.
         if (!response.headersSent) response.writeHead(500, { "content-type": "text/plain" })
