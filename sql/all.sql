@@ -70,6 +70,7 @@
 --!include ops/verify_chain.sql
 --!include ops/verify_holds.sql
 --!include ops/verify_refunds.sql
+--!include ops/verify_once.sql
 --!include ops/verify_gifts.sql
 --!include ops/verify_usage.sql
 --!include ops/verify.sql

@@ -13,6 +13,8 @@ as $$
   union all
   select * from ops.verify_refunds()
   union all
+  select * from ops.verify_once()
+  union all
   select * from ops.verify_gifts()
   union all
   select * from ops.verify_usage();

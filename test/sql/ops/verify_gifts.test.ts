@@ -1,24 +1,9 @@
 import { beforeAll, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { found } from "../../support/damage.ts"
 import { given } from "../../support/gifts.ts"
 
 const db = await database()
-
-/** What ops.verify() finds after damage that no function of ours does; then the damage is taken back. */
-const found = async (damage: string) => {
-  const session = await db.pool.connect()
-  try {
-    await session.query("begin")
-    // Past triggers and foreign keys: verify is there for what they didn't stop.
-    await session.query("set local session_replication_role = replica")
-    await session.query(damage)
-    const { rows } = await session.query("select distinct invariant from ops.verify() order by 1")
-    return rows.map((row) => row.invariant)
-  } finally {
-    await session.query("rollback")
-    session.release()
-  }
-}
 
 let active: Awaited<ReturnType<typeof given>>
 let redeemed: typeof active
@@ -35,42 +20,42 @@ beforeAll(async () => {
 const change = ({ gift }: typeof active, set: string) => `update gifts.gift_codes set ${set} where id = '${gift.id}'`
 
 test("finds nothing wrong with an open, a redeemed and a cancelled gift", async () => {
-  expect(await found("select")).toEqual([])
+  expect(await found(db)).toEqual([])
 })
 
 test("finds a gift that says more than was paid for it", async () => {
-  expect(await found(change(active, "total_credits = 11"))).toEqual(["gift_escrow", "gift_place"])
+  expect(await found(db, change(active, "total_credits = 11"))).toEqual(["gift_escrow", "gift_place"])
 })
 
 test("finds a gift that is gone", async () => {
   const damage = `delete from gifts.gift_codes where id = '${active.gift.id}'`
-  expect(await found(damage)).toEqual(["gift_escrow", "gift_ledger"])
+  expect(await found(db, damage)).toEqual(["gift_escrow", "gift_ledger"])
 })
 
 test("finds an open gift that was paid out", async () => {
   const damage = change(redeemed, "status = 'active', closed_at = null")
-  expect(await found(damage)).toEqual(["gift_escrow", "gift_place"])
+  expect(await found(db, damage)).toEqual(["gift_escrow", "gift_place"])
 })
 
 test("finds a redeemed gift that nobody got", async () => {
   const damage = change(active, "status = 'redeemed', closed_at = now()")
-  expect(await found(damage)).toEqual(["gift_escrow", "gift_place"])
+  expect(await found(db, damage)).toEqual(["gift_escrow", "gift_place"])
 })
 
 test("finds a redemption without the credits", async () => {
   const damage = `update gifts.gift_redemptions set transaction_id = uuidv7() where gift_id = '${redeemed.gift.id}'`
-  expect(await found(damage)).toEqual(["gift_ledger", "gift_place"])
+  expect(await found(db, damage)).toEqual(["gift_ledger", "gift_place"])
 })
 
 test("finds a gift that was both returned and redeemed", async () => {
   const damage = `
     insert into gifts.gift_redemptions (gift_id, user_id, transaction_id, redeemed_at)
     values ('${cancelled.gift.id}', 'reader', uuidv7(), now())`
-  expect(await found(damage)).toEqual(["gift_place"])
+  expect(await found(db, damage)).toEqual(["gift_place"])
 })
 
 test("finds a ledger row of the escrow account that belongs to no gift", async () => {
   const damage = `
     update credits.transactions set counter_account = 'gifts' where user_id = '${active.creatorId}' and seq = 1`
-  expect(await found(damage)).toEqual(["gift_escrow", "gift_ledger", "ledger_hash"])
+  expect(await found(db, damage)).toEqual(["gift_escrow", "gift_ledger", "ledger_hash"])
 })
