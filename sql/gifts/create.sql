@@ -26,8 +26,12 @@ declare
 begin
   v_gift.target_email := gifts.normal_email(p_target_email);
   v_gift.message := nullif(btrim(p_message, E' \t\r\n'), '');
+  -- On one line, and without the signs that turn the words around it: it stands in sentences of ours.
+  v_gift.creator_name := regexp_replace(
+    p_creator_name, '[\u0001-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]', ' ', 'g'
+  );
+  v_gift.creator_name := nullif(left(btrim(v_gift.creator_name), 100), '');
   -- Some sign-ins put the address where the name belongs: then the gift is from nobody in particular.
-  v_gift.creator_name := nullif(left(btrim(p_creator_name, E' \t\r\n'), 100), '');
   if v_gift.creator_name ~ '\S@\S' then
     v_gift.creator_name := null;
   end if;

@@ -38,7 +38,7 @@ const userOf = (payload: JWTPayload): Effect.Effect<VerifiedUser, InvalidToken> 
   return Effect.succeed({
     userId: payload.sub,
     email: textOf(payload["email"]),
-    emailVerified: payload["email_verified"] === true,
+    emailVerified: payload["email_verified"] === undefined ? undefined : payload["email_verified"] === true,
     name: textOf(payload["name"]),
     isAdmin: payload["role"] === "admin"
   })

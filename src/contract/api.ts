@@ -2,12 +2,16 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { credits } from "./credits.ts"
 import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable } from "./errors.ts"
+import { gifts } from "./gifts.ts"
 import { health } from "./health.ts"
 import { Debit, internalCredits } from "./internal-credits.ts"
+import { internalGifts } from "./internal-gifts.ts"
 
 export const Api = HttpApi.make("mana-credits")
   .add(credits)
+  .add(gifts)
   .add(internalCredits)
+  .add(internalGifts)
   .add(health)
   // What any route may answer.
   .addError(InvalidRequest.schema)

@@ -7,7 +7,8 @@ import { Forbidden, ServiceUnavailable, Unauthorized } from "./errors.ts"
 export interface User {
   readonly userId: string
   readonly email: string | undefined
-  readonly emailVerified: boolean
+  /** Undefined where the token doesn't say. */
+  readonly emailVerified: boolean | undefined
   readonly name: string | undefined
 }
 

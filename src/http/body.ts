@@ -73,7 +73,8 @@ const readText = (source: IncomingMessage) =>
 
 const parse = (text: string) =>
   Effect.gen(function* () {
-    if (text.trim() === "") return yield* Effect.fail(wrong("The body is missing: send a JSON object."))
+    // No body is an object without fields: where none is required, none need be sent.
+    if (text.trim() === "") return {}
     const value = yield* Effect.try({
       try: (): unknown => JSON.parse(text),
       catch: () => wrong("The body isn't well-formed JSON.")

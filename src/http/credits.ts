@@ -1,7 +1,6 @@
 /** Personal credits: for the person whom the token names. */
-import { HttpApiBuilder, HttpServerRequest } from "@effect/platform"
+import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Schema } from "effect"
-import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { CurrentUser } from "../contract/auth.ts"
 import { Pricing, Usage } from "../contract/credits.ts"
@@ -10,18 +9,10 @@ import { uuid } from "../contract/fields.ts"
 import { Balance, debited, Transaction } from "../contract/ledger.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
 import { keyOf } from "./idempotency.ts"
-import { answerHeader } from "./request-state.ts"
+import { noteNextPage } from "./paging.ts"
 
 const UseAnswer = Schema.Struct({ ...debited, ...replayed })
 const HistoryAnswer = Schema.Struct({ transactions: Schema.Array(Transaction), next: Schema.NullOr(uuid) })
-
-/** The same question again, from another row on. */
-const nextPage = (baseUrl: string, url: string, before: string) => {
-  const next = new URL(url, baseUrl)
-  next.searchParams.delete("offset")
-  next.searchParams.set("before", before)
-  return `<${baseUrl}${next.pathname}${next.search}>; rel="next"`
-}
 
 export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
   handlers
@@ -52,11 +43,7 @@ export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
           { ...urlParams, userId },
           { refusals: [TransactionNotFound] }
         )
-        if (page.next !== null) {
-          const { baseUrl } = yield* AppSettings
-          const { url } = yield* HttpServerRequest.HttpServerRequest
-          yield* answerHeader("link", nextPage(baseUrl, url, page.next))
-        }
+        yield* noteNextPage(page.next)
         return page.transactions
       })
     )

@@ -13,6 +13,7 @@ import {
 import { uuid, wireTime } from "../contract/fields.ts"
 import { Balance, debited, spendable, Transaction } from "../contract/ledger.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
+import { callerOf } from "./caller.ts"
 import { keyOf } from "./idempotency.ts"
 import { useBatch } from "./use-batch.ts"
 
@@ -26,14 +27,6 @@ const GrantAnswer = Schema.Struct({ alreadyGranted: Schema.Boolean, newBalance: 
 const ReserveAnswer = Schema.Struct({ reservationId: uuid, balance: spendable, expiresAt: wireTime, ...replayed })
 const CommitAnswer = Schema.Struct({ transactionId: uuid, balance: spendable, ...replayed })
 const ReleaseAnswer = Schema.Struct({ balance: spendable, ...replayed })
-
-interface ServiceHeaders {
-  readonly "x-app-id"?: string | undefined
-}
-
-/** Who asks, as the ledger names it; keys are remembered per caller. */
-const callerOf = (headers: ServiceHeaders) =>
-  headers["x-app-id"] === undefined ? "service" : `service:${headers["x-app-id"]}`
 
 /** Wire times are cut to the millisecond: the balance at one of them has seen all that happened within it. */
 const endOfMillisecond = (time: string) => time.replace("Z", "999Z")

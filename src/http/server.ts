@@ -9,10 +9,13 @@ import { auth } from "./auth.ts"
 import { largeBody } from "./body.ts"
 import { credits } from "./credits.ts"
 import { documents } from "./documents.ts"
+import { giftPages } from "./gift-page/page.ts"
+import { gifts } from "./gifts.ts"
 import { health } from "./health.ts"
 import { internalCredits } from "./internal-credits.ts"
+import { internalGifts } from "./internal-gifts.ts"
 
-const groups = Layer.mergeAll(credits, internalCredits, health, documents).pipe(
+const groups = Layer.mergeAll(credits, gifts, internalCredits, internalGifts, health, giftPages, documents).pipe(
   Layer.provide(auth),
   Layer.provide(largeBody)
 )

@@ -17,6 +17,13 @@ interface CronEntry {
 
 const entries: ReadonlyArray<CronEntry> = [
   {
+    task: "expire_gifts",
+    match: "* * * * *",
+    identifier: "expire_gifts",
+    // As with reservations: the next minute catches up by itself.
+    options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "expire_gifts" }
+  },
+  {
     task: "expire_reservations",
     match: "* * * * *",
     identifier: "expire_reservations",

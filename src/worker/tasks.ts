@@ -5,21 +5,25 @@ import { brokenInvariants } from "../database/verify.ts"
 
 const Expired = Schema.Struct({ expired: Schema.NonNegativeInt })
 
-// A run ends though more is left after this many rounds; the next one goes on. 1000 holds a round.
+// A run ends though more is left after this many rounds; the next one goes on.
 const maxRounds = 100
 
-/** Frees the holds whose time is over. */
-const expireReservations = Effect.iterate(
-  { expired: 1, rounds: 0 },
-  {
-    while: ({ expired, rounds }) => expired > 0 && rounds < maxRounds,
-    body: ({ rounds }) =>
-      Effect.map(call("credits.expire_reservations", Expired, {}, { keyed: true }), ({ expired }) => ({
-        expired,
-        rounds: rounds + 1
-      }))
-  }
-)
+/** Calls a function that expires a batch, the oldest first, until it finds nothing more. */
+const expireAll = (name: string) =>
+  Effect.iterate(
+    { expired: 1, rounds: 0 },
+    {
+      while: ({ expired, rounds }) => expired > 0 && rounds < maxRounds,
+      body: ({ rounds }) =>
+        Effect.map(call(name, Expired, {}, { keyed: true }), ({ expired }) => ({ expired, rounds: rounds + 1 }))
+    }
+  )
+
+/** Frees the holds whose time is over: 1000 a round. */
+const expireReservations = expireAll("credits.expire_reservations")
+
+/** Returns the credits of gifts that nobody took: 500 a round. */
+const expireGifts = expireAll("gifts.expire")
 
 // Of broken invariants logged one by one; the rest is a number.
 const maxLogged = 100
@@ -36,6 +40,7 @@ const verifyBooks = Effect.gen(function* () {
 })
 
 export const tasks = {
+  expire_gifts: () => expireGifts,
   expire_reservations: () => expireReservations,
   verify_books: () => verifyBooks
 }

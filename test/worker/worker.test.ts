@@ -4,6 +4,7 @@ import { AppSettings } from "../../src/config.ts"
 import { WorkerHealth } from "../../src/worker/health.ts"
 import { layer } from "../../src/worker/worker.ts"
 import { database } from "../support/database.ts"
+import { given } from "../support/gifts.ts"
 import { settings } from "../support/settings.ts"
 import { eventually } from "../support/wait.ts"
 
@@ -92,6 +93,17 @@ describe("the worker", () => {
       yield* worker
       yield* job(id, done)
       expect(yield* Effect.promise(() => db.balanceRow(userId))).toMatchObject({ balance: 10, held: 0 })
+    })
+  )
+
+  it.scopedLive("returns the credits of gifts whose time is over", () =>
+    Effect.gen(function* () {
+      const now = new Date(Date.now() - 91 * 86_400_000)
+      const { creatorId } = yield* Effect.promise(() => given(db, 10, { now }))
+      const id = yield* addJob("expire_gifts")
+      yield* worker
+      yield* job(id, done)
+      expect(yield* Effect.promise(() => db.balanceRow(creatorId))).toMatchObject({ balance: 10 })
     })
   )
 

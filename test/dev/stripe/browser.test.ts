@@ -2,36 +2,16 @@
  * The checkout page in a real browser, where one is installed. SCREENSHOTS=<folder> keeps what it looks like, in more
  * sizes and colours.
  */
-import * as fs from "node:fs"
 import * as path from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { type BrowserContextOptions, chromium } from "playwright-core"
+import type { BrowserContextOptions } from "playwright-core"
+import { launchBrowser, noBrowser } from "../../support/browser.ts"
 import { ask, checkout, simulated } from "./support.ts"
 
-const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((file) =>
-  fs.existsSync(file)
-)
 const folder = process.env["SCREENSHOTS"]
 
-const browser = Effect.acquireRelease(
-  Effect.promise(() =>
-    chromium.launch({
-      executablePath: executablePath ?? "",
-      args: [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync"
-      ]
-    })
-  ),
-  (chrome) => Effect.promise(() => chrome.close())
-)
+const browser = Effect.acquireRelease(Effect.promise(launchBrowser), (chrome) => Effect.promise(() => chrome.close()))
 
 const looks: ReadonlyArray<readonly [string, BrowserContextOptions]> = [
   ["desktop-light-en", { viewport: { width: 1280, height: 800 }, colorScheme: "light", locale: "en-GB" }],
@@ -40,7 +20,7 @@ const looks: ReadonlyArray<readonly [string, BrowserContextOptions]> = [
   ["phone-dark-en", { viewport: { width: 320, height: 700 }, colorScheme: "dark", locale: "en-GB", isMobile: true }]
 ]
 
-describe.skipIf(executablePath === undefined)("the checkout page in Chromium (skipped where none is installed)", () => {
+describe.skipIf(noBrowser !== undefined)("the checkout page in Chromium (skipped where none is installed)", () => {
   it.scopedLive("pays, after a decline, and comes back to the app", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated({ debitDecidedAfter: "1 hour" })

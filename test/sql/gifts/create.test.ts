@@ -96,6 +96,7 @@ test.each([
   { what: "an e-mail address", creatorName: "ann@example.org", shown: null },
   { what: "an e-mail address among words", creatorName: "Ann <ann@example.org>", shown: null },
   { what: "a name with blanks around it", creatorName: " Ann \n", shown: "Ann" },
+  { what: "a name that turns words around", creatorName: "\u202eAnn\u2066\n", shown: "Ann" },
   { what: "a very long name", creatorName: "A".repeat(200), shown: "A".repeat(100) }
 ])("shows no more than a name where the name is $what", async ({ creatorName, shown }) => {
   const { gift } = await given(db, 1, { creatorName })
