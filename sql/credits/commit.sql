@@ -49,7 +49,7 @@ begin
 
   v_answer := jsonb_build_object(
     'transactionId', v_transaction.id,
-    'balance', v_transaction.balance_after - (v_balance.held - v_reservation.amount)
+    'balance', credits.spendable(v_reservation.user_id)
   );
   update credits.reservations r
   set

@@ -4,7 +4,8 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  insert into credits.events (user_id, type, data, created_at) values (p_user_id, p_type, p_data, p_now);
+  insert into credits.events (user_id, type, data, created_at, deliver_at)
+  values (p_user_id, p_type, p_data, p_now, p_now);
 $$;
 
 comment on function credits.emit(text, text, jsonb, timestamptz) is

@@ -41,6 +41,7 @@ begin
     where b.user_id = e.user_id
   )
   select count(*) into v_expired from expired;
+  perform credits.settle(u.user_id, p_now) from unnest(v_user_ids) u (user_id);
   return jsonb_build_object('expired', v_expired);
 end
 $$;

@@ -51,7 +51,7 @@ begin
 
   return jsonb_build_object(
     'alreadyGranted', false,
-    'newBalance', v_transaction.balance_after - v_balance.held,
+    'newBalance', credits.spendable(p_user_id),
     'transactionId', v_transaction.id
   );
 end

@@ -6,6 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_transaction credits.transactions;
+  v_threshold bigint;
 begin
   v_transaction.user_id := p_balance.user_id;
   v_transaction.seq := p_balance.version + 1;
@@ -46,9 +47,22 @@ begin
     set credits_used = s.credits_used + excluded.credits_used, count = s.count + 1;
   end if;
 
+  if p_posting.amount < 0 then
+    select s.low_balance_threshold into v_threshold from credits.settings s;
+    if v_transaction.balance_before >= v_threshold and v_transaction.balance_after < v_threshold then
+      perform credits.emit(
+        v_transaction.user_id, 'credits.low_balance',
+        jsonb_build_object('balance', v_transaction.balance_after, 'threshold', v_threshold), p_now
+      );
+    end if;
+  end if;
+  if p_posting.amount + coalesce(p_posting.released, 0) > 0 then
+    perform credits.settle(v_transaction.user_id, p_now);
+  end if;
+
   return v_transaction;
 end
 $$;
 
 comment on function credits.post(credits.balances, credits.posting, timestamptz) is
-  'The one writer of the ledger: writes the row, the balance and the day''s usage, and returns the row. The caller holds the lock, passes the balance as it stands under it, and has checked that it suffices. Internal.';
+  'The writer of the ledger (credits.post_many is the same for many users): writes the row, the balance and the day''s usage, and returns the row. The caller holds the lock, passes the balance as it stands under it, and has checked that it suffices. What came in may be spent again before it returns (credits.settle): answer with credits.spendable, not with balance_after. Internal.';

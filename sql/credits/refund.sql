@@ -55,7 +55,7 @@ begin
 
   v_answer := jsonb_build_object(
     'transaction', credits.transaction_json(v_transaction),
-    'newBalance', jsonb_build_object('balance', v_transaction.balance_after - v_balance.held)
+    'newBalance', jsonb_build_object('balance', credits.spendable(p_user_id))
   );
   perform credits.remember_answer(p_user_id, p_caller, p_idempotency_key, v_request, v_answer, p_now);
   return v_answer;

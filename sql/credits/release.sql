@@ -6,7 +6,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_balance credits.balances;
   v_reservation credits.reservations;
   v_answer jsonb;
 begin
@@ -18,11 +17,11 @@ begin
     perform credits.check_reservation_open(v_reservation, p_now);
   end if;
 
-  v_balance := credits.lock_balance(v_reservation.user_id);
   update credits.balances b
   set held = b.held - v_reservation.amount, updated_at = p_now
   where b.user_id = v_reservation.user_id;
-  v_answer := jsonb_build_object('balance', v_balance.balance - v_balance.held + v_reservation.amount);
+  perform credits.settle(v_reservation.user_id, p_now);
+  v_answer := jsonb_build_object('balance', credits.spendable(v_reservation.user_id));
   update credits.reservations r
   set status = 'released', closed_at = p_now, answer = v_answer
   where r.user_id = v_reservation.user_id and r.id = p_reservation_id;

@@ -23,7 +23,7 @@ begin
   return jsonb_build_object(
     'giftId', p_gift_id,
     'refundedCredits', v_gift.total_credits,
-    'newBalance', gifts.spendable(p_user_id)
+    'newBalance', credits.spendable(p_user_id)
   );
 end
 $$;

@@ -114,7 +114,7 @@ begin
     p_now
   );
 
-  v_answer := gifts.gift_json(v_gift, p_now) || jsonb_build_object('newBalance', gifts.spendable(p_user_id));
+  v_answer := gifts.gift_json(v_gift, p_now) || jsonb_build_object('newBalance', credits.spendable(p_user_id));
   perform credits.remember_answer(
     p_user_id, p_caller, p_idempotency_key, v_request, v_answer - 'code', p_now
   );

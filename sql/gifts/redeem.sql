@@ -63,7 +63,7 @@ begin
     'giftId', v_gift.id,
     'transactionId', v_transaction.id,
     'creditsReceived', v_gift.total_credits,
-    'newBalance', gifts.spendable(p_user_id),
+    'newBalance', credits.spendable(p_user_id),
     'message', v_gift.message,
     'creatorName', v_gift.creator_name
   );

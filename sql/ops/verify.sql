@@ -17,6 +17,8 @@ as $$
   union all
   select * from ops.verify_gifts()
   union all
+  select * from ops.verify_sync()
+  union all
   select * from ops.verify_usage();
 $$;
 

@@ -54,6 +54,22 @@ export const GiftNotActive = problem(409, "gift_not_active", "The gift is redeem
 export const GiftExpired = problem(409, "gift_expired", "The gift is expired", { expiresAt: wireTime })
 export const GiftWrongRecipient = problem(409, "gift_wrong_recipient", "The gift is for somebody else", {})
 
+export const SyncAlreadyActive = problem(409, "sync_already_active", "Sync is active already", {
+  nextChargeAt: Schema.NullOr(wireTime)
+})
+export const SyncNotActive = problem(409, "sync_not_active", "Sync isn't active", {})
+export const SyncGifted = problem(409, "sync_gifted", "Sync is a gift, and not its owner's to change", {
+  giftedAt: wireTime
+})
+export const SyncGiftNotFound = problem(404, "sync_gift_not_found", "No gift of sync to revoke", {
+  userId: Schema.String
+})
+/** No route answers with it: events are replayed from psql. */
+export const EventNotFound = problem(404, "event_not_found", "No such event", {
+  userId: Schema.String,
+  eventId: Schema.Number
+})
+
 export const PayloadTooLarge = problem(413, "payload_too_large", "The body is too large", {
   limitBytes: Schema.Number
 })

@@ -2,6 +2,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Schema } from "effect"
 import {
+  EventNotFound,
   GiftExpired,
   GiftNotActive,
   GiftNotFound,
@@ -14,6 +15,10 @@ import {
   ReservationClosed,
   ReservationNotFound,
   ServiceUnavailable,
+  SyncAlreadyActive,
+  SyncGifted,
+  SyncGiftNotFound,
+  SyncNotActive,
   TooManyRequests,
   TransactionNotFound
 } from "../contract/errors.ts"
@@ -37,6 +42,11 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
   CR006: ReservationNotFound,
   CR007: ReservationClosed,
   CR009: InternalError,
+  CR101: SyncAlreadyActive,
+  CR102: SyncNotActive,
+  CR103: SyncGifted,
+  CR104: SyncGiftNotFound,
+  CR105: EventNotFound,
   CR201: GiftNotFound,
   CR202: GiftNotActive,
   CR203: GiftExpired,

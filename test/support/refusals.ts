@@ -36,3 +36,6 @@ export const badAmounts = [{ amount: null }, { amount: 0 }, { amount: -1 }, { am
 
 /** A uuid that nothing has. */
 export const nobodysId = "00000000-0000-7000-8000-000000000000"
+
+/** A refusal by its code alone, where the facts are said elsewhere. */
+export const refusedBy = (sqlstate: string) => refusal(sqlstate, expect.any(Object))

@@ -1,0 +1,77 @@
+import { beforeEach, expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import { after, hours, only, outbox, start, types } from "./outbox.ts"
+
+const db = await database()
+const { emit, claim, delivered } = outbox(db)
+
+beforeEach(async () => {
+  await db.query("delete from credits.events")
+})
+
+test("gives each user's earliest event, and the next one once it is delivered", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await emit("bob", "a.one")
+  await emit("ann", "a.three")
+  const first = await claim(0)
+  expect(types(first)).toEqual(["ann a.one", "bob a.one"])
+  expect(await claim(1)).toEqual([])
+  for (const event of first) await delivered(event, 1)
+  for (const type of ["ann a.two", "ann a.three"]) {
+    const next = await claim(2)
+    expect(types(next)).toEqual([type])
+    await delivered(only(next), 2)
+  }
+  expect(await claim(100 * hours)).toEqual([])
+})
+
+test("says what happened", async () => {
+  await db.query("select credits.emit('ann', 'gift.created', '{\"credits\": 5}', $1)", [start])
+  expect(await claim(0)).toEqual([
+    {
+      id: expect.any(Number),
+      userId: "ann",
+      type: "gift.created",
+      data: { credits: 5 },
+      createdAt: start.toISOString(),
+      attempt: 1
+    }
+  ])
+})
+
+test("gives at most as many as asked, the longest waiting first, however many stand behind one", async () => {
+  await db.query("select credits.emit('ann', 'a.one', '{}', $1) from generate_series(1, 600)", [start])
+  await emit("bob", "a.one", after(1))
+  await emit("eve", "a.one", after(2))
+  expect(types(await claim(5, { limit: 1 }))).toEqual(["ann a.one"])
+  expect(types(await claim(5, { limit: 1 }))).toEqual(["bob a.one"])
+  expect(types(await claim(5, { limit: 1 }))).toEqual(["eve a.one"])
+  expect(await claim(5)).toEqual([])
+})
+
+test("gives it again when the lease is over and nobody said what became of it", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await claim(0, { leaseSeconds: 30 })
+  expect(await claim(29)).toEqual([])
+  expect(only(await claim(30))).toMatchObject({ type: "a.one", attempt: 2 })
+})
+
+test("gives two deliverers different events at the same time", async () => {
+  for (let n = 0; n < 40; n += 1) {
+    await emit(`user-${n}`, "a.one")
+    await emit(`user-${n}`, "a.two")
+  }
+  const batches = await Promise.all(Array.from({ length: 8 }, () => claim(0, { limit: 10 })))
+  const rest = [...batches, await claim(0, { limit: 100 })].flat()
+  expect(types(rest).toSorted()).toEqual(Array.from({ length: 40 }, (_, n) => `user-${n} a.one`).toSorted())
+})
+
+test("refuses what is out of bounds (CR001)", async () => {
+  for (const limit of [0, 1001, null]) expect(await db.refused("events.claim", { limit })).toEqual(invalid("limit"))
+  for (const leaseSeconds of [0, 3601, null]) {
+    expect(await db.refused("events.claim", { leaseSeconds })).toEqual(invalid("leaseSeconds"))
+  }
+})

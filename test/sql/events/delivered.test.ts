@@ -1,0 +1,19 @@
+import { beforeEach, expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { after, hours, only, outbox } from "./outbox.ts"
+
+const db = await database()
+const { emit, claim, delivered, row } = outbox(db)
+
+beforeEach(async () => {
+  await db.query("delete from credits.events")
+})
+
+test("says it was taken; may be said twice, the first time stays", async () => {
+  await emit("ann", "a.one")
+  const event = only(await claim(0))
+  expect(await delivered(event, 1)).toEqual({ delivered: true })
+  expect(await delivered(event, 2)).toEqual({ delivered: true })
+  expect(await row(event)).toMatchObject({ delivered_at: after(1), deliver_at: null })
+  expect(await claim(100 * hours)).toEqual([])
+})

@@ -1,0 +1,66 @@
+import { beforeEach, expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { after, hours, only, outbox, start, types } from "./outbox.ts"
+
+const db = await database()
+const { emit, claim, delivered, failed, row } = outbox(db)
+
+beforeEach(async () => {
+  await db.query("delete from credits.events")
+})
+
+test("a failed delivery holds back only that user's later events", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await emit("bob", "a.one")
+  await emit("bob", "a.two")
+  const claimed = await claim(0)
+  await failed(only(claimed.filter(({ userId }) => userId === "ann")), 1)
+  await delivered(only(claimed.filter(({ userId }) => userId === "bob")), 1)
+  expect(types(await claim(2))).toEqual(["bob a.two"])
+  expect(types(await claim(11))).toEqual(["ann a.one"])
+})
+
+test("it is tried again after longer and longer, up to three days, then parked; the user's next one goes on", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two", after(1 * hours))
+  let clock = 0
+  const waits: Array<number> = []
+  for (;;) {
+    const event = only(await claim(clock))
+    expect(event).toMatchObject({ type: "a.one", attempt: waits.length + 1 })
+    const { nextAttemptAt } = await failed(event, clock)
+    if (nextAttemptAt === null) break
+    const next = (new Date(nextAttemptAt).getTime() - start.getTime()) / 1000
+    expect(await claim(next - 1)).toEqual([])
+    waits.push(next - clock)
+    clock = next
+  }
+  expect(waits.slice(0, 8)).toEqual([10, 30, 90, 270, 810, 2430, 7290, 6 * hours])
+  expect(Math.max(...waits)).toBe(6 * hours)
+  expect(clock).toBe(72 * hours)
+  expect(await db.rows("ops.parked_events", {}, "mana_readonly")).toMatchObject([
+    {
+      user_id: "ann",
+      type: "a.one",
+      last_error: "HTTP 500",
+      attempts: waits.length + 1,
+      parked_at: after(72 * hours)
+    }
+  ])
+
+  // The next one has stood behind it for 71 hours; its three days are over an hour later, not three days later.
+  const next = only(await claim(72 * hours))
+  expect(next).toMatchObject({ type: "a.two", attempt: 1 })
+  expect(await failed(next, 72 * hours)).toMatchObject({ parked: false })
+  expect(await failed(only(await claim(74 * hours)), 74 * hours)).toMatchObject({ parked: true })
+})
+
+test("what was delivered meanwhile stays delivered", async () => {
+  await emit("ann", "a.one")
+  const event = only(await claim(0))
+  await delivered(event, 1)
+  expect(await failed(event, 2)).toEqual({ parked: false, nextAttemptAt: null })
+  expect(await row(event)).toMatchObject({ delivered_at: after(1), last_error: null })
+  expect(await claim(100 * hours)).toEqual([])
+})

@@ -1,0 +1,66 @@
+import { beforeAll, expect, test } from "vitest"
+import { found } from "../../support/damage.ts"
+import { database } from "../../support/database.ts"
+
+const db = await database()
+const now = new Date("2027-01-31T10:00:00.000Z")
+
+beforeAll(async () => {
+  await db.call("credits.grant", { userId: "ann", amount: 500, reason: "test", referenceId: "r", now })
+  await db.call("sync.activate", { userId: "ann", now })
+  await db.call("sync.charge_due", { now: "2027-04-01T00:00:00Z" })
+})
+
+const last = "period_start = '2027-03-31T10:00Z'"
+
+test.each([
+  ["nothing wrong", "select", []],
+  [
+    "a charge whose ledger row is missing",
+    `update credits.sync_charges set transaction_id = uuidv7() where ${last}`,
+    ["sync_charge", "sync_ledger"]
+  ],
+  ["a charge of another amount", `update credits.sync_charges set credits = 29 where ${last}`, ["sync_charge"]],
+  [
+    "a ledger row without its charge",
+    `delete from credits.sync_charges where ${last}`,
+    ["sync_ledger", "sync_paid_until"]
+  ],
+  [
+    "a ledger row that pays twice",
+    `insert into credits.sync_charges
+     select user_id, '2026-01-31T10:00Z', '2026-02-28T10:00Z', interval, credits, transaction_id, created_at
+     from credits.sync_charges where ${last}`,
+    ["sync_ledger"]
+  ],
+  [
+    "periods that overlap",
+    `update credits.sync_charges set period_start = '2027-03-30T10:00Z' where ${last}`,
+    ["sync_overlap"]
+  ],
+  [
+    "paid until another day",
+    "update credits.sync_subscriptions set paid_until = '2027-05-05T10:00Z'",
+    ["sync_next_charge", "sync_paid_until"]
+  ],
+  [
+    "a next charge that doesn't follow from the anchor",
+    "update credits.sync_subscriptions set next_charge_at = '2027-04-29T10:00Z'",
+    ["sync_next_charge"]
+  ],
+  ["a subscription that lost its row", "delete from credits.sync_subscriptions", ["sync_paid_until"]]
+])("%s", async (_what, damage, invariants) => {
+  expect(await found(db, damage)).toEqual(invariants)
+})
+
+test("a debit that calls itself sync is not a sync charge", async () => {
+  const metadata = { periodStart: now.toISOString(), interval: "monthly" }
+  await db.call("credits.use", {
+    userId: "ann",
+    amount: 30,
+    appId: "sync",
+    description: "Cloud Sync, monthly",
+    metadata
+  })
+  expect(await found(db)).toEqual([])
+})

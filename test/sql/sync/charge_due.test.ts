@@ -1,0 +1,310 @@
+import { describe, expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
+
+const db = await database()
+const now = new Date("2027-01-31T10:00:00.000Z")
+const later = (days: number) => new Date(now.getTime() + days * 86_400_000)
+const nothing = { charged: 0, paused: 0, errors: 0, total: 0 }
+
+/** A user subscribed since `now`, whose credits suffice for so many months. */
+const subscribed = async (months: number, settings: object = {}) => {
+  const userId = await db.userWith(30 * months)
+  await db.call("sync.activate", { userId, now, ...settings })
+  return userId
+}
+
+/** Each test is alone with its subscriptions: those of the tests before it are over. */
+const alone = () =>
+  db.query("update credits.sync_subscriptions set status = 'inactive', next_charge_at = null, paused_at = null")
+
+describe("one charge", () => {
+  test("writes the ledger row, the charge, the next date and the event", async () => {
+    await alone()
+    const userId = await subscribed(2)
+    expect(await db.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    const [row] = await db.query("select * from credits.transactions where user_id = $1 and seq = 3", [userId])
+    expect(row).toMatchObject({
+      type: "usage",
+      amount: -30,
+      balance_after: 0,
+      app_id: "sync",
+      counter_account: "revenue:sync",
+      created_at: later(28)
+    })
+    const [, charge] = await chargesOf(db, userId)
+    expect(charge).toMatchObject({
+      period_start: new Date("2027-02-28T10:00:00.000Z"),
+      period_end: new Date("2027-03-31T10:00:00.000Z"),
+      credits: 30,
+      transaction_id: row.id
+    })
+    expect(await db.call("sync.status", { userId })).toMatchObject({
+      active: true,
+      nextChargeAt: "2027-03-31T10:00:00.000Z",
+      paidUntil: "2027-03-31T10:00:00.000Z"
+    })
+    const [event] = await db.query(
+      "select type, data from credits.events where user_id = $1 order by id desc limit 1",
+      [userId]
+    )
+    expect(event).toEqual({
+      type: "sync.charged",
+      data: {
+        interval: "monthly",
+        credits: 30,
+        periodStart: "2027-02-28T10:00:00.000Z",
+        periodEnd: "2027-03-31T10:00:00.000Z",
+        transactionId: row.id
+      }
+    })
+  })
+
+  test("comes at the instant it is due and not a millisecond before, and once", async () => {
+    await alone()
+    await subscribed(5)
+    expect(await db.call("sync.charge_due", { now: "2027-02-28T09:59:59.999Z" })).toEqual(nothing)
+    expect(await db.call("sync.charge_due", { now: "2027-02-28T10:00:00.000Z" })).toMatchObject({ charged: 1 })
+    expect(await db.call("sync.charge_due", { now: "2027-02-28T10:00:00.000Z" })).toEqual(nothing)
+    expect(await db.call("sync.charge_due", { now: "2027-02-28T09:00:00.000Z" })).toEqual(nothing)
+  })
+
+  test("a period in sync_charges is not charged again, whatever the subscription says", async () => {
+    await alone()
+    const userId = await subscribed(5)
+    await db.call("sync.charge_due", { now: later(28) })
+    const before = await db.balanceRow(userId)
+    // A mistake by hand: the date is set back.
+    const set = (months: number, at: Date) =>
+      db.query("update credits.sync_subscriptions set months_paid = $2, next_charge_at = $3 where user_id = $1", [
+        userId,
+        months,
+        at
+      ])
+    await set(1, new Date("2027-02-28T10:00:00.000Z"))
+    expect(await db.call("sync.charge_due", { now: later(29) })).toEqual({ ...nothing, errors: 1, total: 1 })
+    expect(await db.balanceRow(userId)).toEqual(before)
+    expect(await db.rows("ops.sync_errors", {}, "mana_readonly")).toMatchObject([
+      { user_id: userId, sqlstate: "23505" }
+    ])
+    await set(2, new Date("2027-03-31T10:00:00.000Z"))
+    await db.call("sync.charge_due", { now: later(60) })
+    expect(await db.rows("ops.sync_errors", {}, "mana_readonly")).toEqual([])
+  })
+})
+
+describe("without enough credits", () => {
+  test("pauses at that moment, says so, and charges nothing", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    await db.call("credits.grant", { userId, amount: 29, reason: "test", referenceId: "almost" })
+    expect(await db.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, paused: 1, total: 1 })
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 29, version: 3 })
+    expect(await db.call("sync.status", { userId })).toMatchObject({
+      active: false,
+      pausedAt: later(28).toISOString(),
+      nextChargeAt: null,
+      paidUntil: "2027-02-28T10:00:00.000Z"
+    })
+    const [event] = await db.query(
+      "select type, data from credits.events where user_id = $1 order by id desc limit 1",
+      [userId]
+    )
+    expect(event).toEqual({
+      type: "sync.paused",
+      data: {
+        reason: "insufficient_credits",
+        interval: "monthly",
+        required: 30,
+        available: 29,
+        dueAt: "2027-02-28T10:00:00.000Z"
+      }
+    })
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual(nothing)
+  })
+
+  test("what is held can't be spent on sync", async () => {
+    await alone()
+    const userId = await subscribed(2)
+    await db.call("credits.reserve", { userId, amount: 1, reason: "test" })
+    expect(await db.call("sync.charge_due", { now: later(28) })).toMatchObject({ charged: 0, paused: 1 })
+  })
+})
+
+describe("after an outage", () => {
+  test("charges each elapsed period once, oldest first, in one call", async () => {
+    await alone()
+    const userId = await subscribed(6)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({ ...nothing, charged: 3, total: 3 })
+    const charges = await chargesOf(db, userId)
+    expect(charges.map((charge) => charge.period_start.toISOString().slice(0, 10))).toEqual([
+      "2027-01-31",
+      "2027-02-28",
+      "2027-03-31",
+      "2027-04-30"
+    ])
+    const ledger = await db.query(
+      "select metadata ->> 'periodStart' as start from credits.transactions where user_id = $1 and type = 'usage' order by seq",
+      [userId]
+    )
+    expect(ledger.map((row) => new Date(row.start))).toEqual(charges.map((charge) => charge.period_start))
+  })
+
+  test("until the balance says no: paused at that moment", async () => {
+    await alone()
+    const userId = await subscribed(3)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({
+      charged: 2,
+      paused: 1,
+      errors: 0,
+      total: 3
+    })
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 0 })
+    expect(await db.call("sync.status", { userId })).toMatchObject({
+      active: false,
+      pausedAt: later(100).toISOString(),
+      paidUntil: "2027-04-30T10:00:00.000Z"
+    })
+  })
+})
+
+describe("the limit", () => {
+  test("bounds a call; the longest due come first", async () => {
+    await alone()
+    for (const [prefix, days] of [
+      ["first-", 1],
+      ["second-", 2],
+      ["third-", 3]
+    ] as const) {
+      await subscribers(db, { count: 4, credits: 30, dueAt: later(days), prefix })
+    }
+    const charged = async () => {
+      const rows = await db.query(
+        `select split_part(c.user_id, '-', 1) as who, count(*) from credits.sync_charges c
+         where c.user_id ~ '^(first|second|third)-' group by 1 order by 1`
+      )
+      return Object.fromEntries(rows.map((row) => [row.who, row.count]))
+    }
+    expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
+    expect(await charged()).toEqual({ first: 4, second: 2 })
+    expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
+    expect(await charged()).toEqual({ first: 4, second: 4, third: 4 })
+    expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toEqual(nothing)
+  })
+
+  test.each([0, 10_001, null])("%s is refused (CR001)", async (limit) => {
+    expect(await db.refused("sync.charge_due", { limit })).toEqual(invalid("limit"))
+  })
+})
+
+describe("a broken row", () => {
+  /** Whose charges the ledger refuses. */
+  const poison = async (pattern: string) => {
+    await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
+        if new.user_id ~ '${pattern}' then raise exception 'the ledger refuses %', new.user_id; end if; return new; end $$`)
+    await db.query(
+      "create trigger poison before insert on credits.transactions for each row when (new.app_id = 'sync') execute function public.poison()"
+    )
+  }
+  const heal = () => db.query("drop function public.poison() cascade")
+
+  test("one in a hundred: the other 99 are charged in the same run, it is recorded and tried again later", async () => {
+    await alone()
+    await subscribers(db, { count: 1000, credits: 60, dueAt: later(1), prefix: "herd-" })
+    await poison("^herd-.*50$")
+    expect(await db.call("sync.charge_due", { now: later(1), limit: 2000 })).toEqual({
+      charged: 990,
+      paused: 0,
+      errors: 10,
+      total: 1000
+    })
+    const errors = await db.rows("ops.sync_errors", {}, "mana_ops")
+    expect(errors).toHaveLength(10)
+    expect(errors[0]).toMatchObject({
+      sqlstate: "P0001",
+      message: expect.stringMatching(/^the ledger refuses herd-\d*50$/),
+      attempts: 1,
+      period_start: later(1),
+      next_attempt_at: new Date(later(1).getTime() + 3_600_000)
+    })
+    const due = await db.rows("ops.sync_due", { now: later(1) }, "mana_ops")
+    expect(due.map((row) => row.user_id).toSorted()).toEqual(errors.map((row) => row.user_id).toSorted())
+
+    // Not in this hour; then again, and still broken.
+    expect(await db.call("sync.charge_due", { now: later(1), limit: 2000 })).toEqual(nothing)
+    expect(await db.call("sync.charge_due", { now: later(1.05), limit: 2000 })).toMatchObject({ errors: 10 })
+    expect(await db.rows("ops.sync_errors", {}, "mana_ops")).toMatchObject(
+      errors.map(({ user_id }) => ({ user_id, attempts: 2 }))
+    )
+
+    await heal()
+    expect(await db.call("sync.charge_due", { now: later(2), limit: 2000 })).toMatchObject({ charged: 10, errors: 0 })
+    expect(await db.rows("ops.sync_errors", {}, "mana_ops")).toEqual([])
+  })
+
+  test("is alone in its trouble when it is the only one due, too", async () => {
+    await alone()
+    await subscribers(db, { count: 1, credits: 60, dueAt: later(1), prefix: "hermit-" })
+    await poison("^hermit-")
+    expect(await db.call("sync.charge_due", { now: later(1) })).toEqual({ ...nothing, errors: 1, total: 1 })
+    await heal()
+  })
+})
+
+describe("who is in use", () => {
+  test("is skipped without waiting, and charged by the next run", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "busy-" })
+    const client = await db.pool.connect()
+    try {
+      await client.query("begin")
+      await client.query("select from credits.balances where user_id = 'busy-2' for no key update")
+      expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 2, total: 2 })
+    } finally {
+      await client.query("rollback")
+      client.release()
+    }
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
+  })
+})
+
+describe("renewal at risk", () => {
+  const atRisk = async (userId: string) =>
+    (await eventsOf(db, userId)).filter((type) => type === "sync.renewal_at_risk").length
+
+  test("is said once a period, three days before a charge that the balance can't meet", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    await db.call("sync.charge_due", { now: later(24.9) })
+    expect(await atRisk(userId)).toBe(0)
+    await db.call("sync.charge_due", { now: later(25) })
+    await db.call("sync.charge_due", { now: later(26) })
+    expect(await atRisk(userId)).toBe(1)
+    const [event] = await db.query("select data from credits.events where user_id = $1 order by id desc limit 1", [
+      userId
+    ])
+    expect(event.data).toEqual({
+      interval: "monthly",
+      required: 30,
+      available: 0,
+      nextChargeAt: "2027-02-28T10:00:00.000Z"
+    })
+    // Topped up for one period: the next warning is the next period's.
+    await db.call("credits.grant", { userId, amount: 30, reason: "test", referenceId: "more" })
+    await db.call("sync.charge_due", { now: later(28) })
+    expect(await atRisk(userId)).toBe(1)
+    await db.call("sync.charge_due", { now: later(57) })
+    expect(await atRisk(userId)).toBe(2)
+  })
+
+  test("is not said to who can pay", async () => {
+    await alone()
+    const userId = await subscribed(2)
+    await db.call("sync.charge_due", { now: later(27) })
+    expect(await atRisk(userId)).toBe(0)
+    await db.call("credits.use", { userId, amount: 1, appId: "chat", description: "test" })
+    await db.call("sync.charge_due", { now: later(27) })
+    expect(await atRisk(userId)).toBe(1)
+  })
+})

@@ -1,0 +1,57 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { badTexts, invalid, refusedBy } from "../../support/refusals.ts"
+import { chargesOf, eventsOf } from "./subscribers.ts"
+
+const db = await database()
+const now = new Date("2027-01-31T10:00:00.000Z")
+const later = (days: number) => new Date(now.getTime() + days * 86_400_000)
+
+test("over a subscription: not charged while it lasts, nor for it afterwards", async () => {
+  const userId = await db.userWith(1000)
+  await db.call("sync.activate", { userId, now })
+  await db.call("sync.gift", { userId, by: "admin-1", now: later(3) })
+  await db.call("sync.charge_due", { now: later(100) })
+  expect(await chargesOf(db, userId)).toHaveLength(1)
+
+  await db.call("sync.revoke_gift", { userId, by: "admin-1", now: later(100) })
+  await db.call("sync.charge_due", { now: later(101) })
+  const charges = await chargesOf(db, userId)
+  expect(charges.map((charge) => charge.period_start)).toEqual([now, later(100)])
+  expect(await db.call("sync.status", { userId })).toMatchObject({
+    active: true,
+    nextChargeAt: "2027-06-11T10:00:00.000Z"
+  })
+  expect(await eventsOf(db, userId)).toEqual(["sync.activated", "sync.charged", "sync.charged"])
+})
+
+test("revoked with paid time left: the subscription goes on with its dates", async () => {
+  const userId = await db.userWith(1000)
+  await db.call("sync.activate", { userId, interval: "yearly", now })
+  await db.call("sync.gift", { userId, by: "admin-1", now: later(3) })
+  expect(await db.call("sync.revoke_gift", { userId, by: "admin-1", now: later(100) })).toMatchObject({
+    active: true,
+    nextChargeAt: "2028-01-31T10:00:00.000Z"
+  })
+})
+
+test("revoked over one that paused for want of credits: resumes if they came meanwhile and autoResume is on", async () => {
+  const userId = await db.userWith(30)
+  await db.call("sync.activate", { userId, autoResume: true, now })
+  await db.call("sync.charge_due", { now: later(30) })
+  await db.call("sync.gift", { userId, by: "admin-1", now: later(31) })
+  await db.call("credits.grant", { userId, amount: 50, reason: "test", referenceId: "more", now: later(32) })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 50 })
+  expect(await db.call("sync.revoke_gift", { userId, by: "admin-1", now: later(40) })).toMatchObject({ active: true })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 20 })
+})
+
+test("no gift to revoke (CR104), nobody who revokes (CR001)", async () => {
+  const userId = await db.userWith(0)
+  expect(await db.refused("sync.revoke_gift", { userId, by: "admin-1" })).toEqual(refusedBy("CR104"))
+  expect(await db.refused("sync.revoke_gift", { userId: "stranger", by: "admin-1" })).toEqual(refusedBy("CR104"))
+  await db.call("sync.gift", { userId, by: "admin-1" })
+  for (const { text } of badTexts(128)) {
+    expect(await db.refused("sync.revoke_gift", { userId, by: text })).toEqual(invalid("by"))
+  }
+})
