@@ -1,5 +1,5 @@
 -- Who may call what. Functions not named here are internal: the owner's functions call them, nobody else.
-revoke execute on all functions in schema credits, gifts, sync, events, ops from public;
+revoke execute on all functions in schema credits, gifts, sync, stripe, events, ops from public;
 
 -- What the HTTP service and the worker call, and people in psql too.
 grant execute on function
@@ -9,7 +9,10 @@ grant execute on function
   credits.grant,
   credits.history,
   credits.init,
+  credits.packages,
   credits.pricing,
+  credits.purchase,
+  credits.purchases,
   credits.refund,
   credits.release,
   credits.reserve,
@@ -27,8 +30,20 @@ grant execute on function
   gifts.received_by,
   gifts.redeem,
   gifts.redeem_pending,
+  ops.kept_events,
   ops.migrations,
   ops.verify,
+  stripe.apply_event,
+  stripe.attach_customer,
+  stripe.attach_payment,
+  stripe.begin_purchase,
+  stripe.close_refund,
+  stripe.due_purchases,
+  stripe.due_refunds,
+  stripe.events_until,
+  stripe.give_up_purchase,
+  stripe.retry_events,
+  stripe.unseen_events,
   sync.activate,
   sync.change_interval,
   sync.charge_due,
@@ -41,12 +56,18 @@ to mana_service, mana_ops;
 
 -- By hand, signed with who and why.
 grant execute on function
+  ops.add_package,
   ops.adjust,
+  ops.change_package,
   ops.grant,
   ops.park_events,
   ops.pause_sync,
+  ops.payment,
+  ops.refund_purchase,
   ops.replay_event,
   ops.resume_sync,
+  ops.retire_package,
+  ops.retry_event,
   ops.set_low_balance_threshold
 to mana_ops;
 
@@ -54,10 +75,15 @@ to mana_ops;
 grant execute on function
   credits.balance,
   credits.history,
+  credits.packages,
   credits.pricing,
+  credits.purchase,
+  credits.purchases,
   credits.usage,
+  ops.kept_events,
   ops.migrations,
   ops.parked_events,
+  ops.payment,
   ops.sync_charges,
   ops.sync_due,
   ops.sync_errors,

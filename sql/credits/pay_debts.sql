@@ -1,4 +1,4 @@
-create or replace function credits.settle(p_user_id text, p_now timestamptz)
+create or replace function credits.pay_debts(p_user_id text, p_now timestamptz)
 returns void
 language plpgsql
 volatile
@@ -35,5 +35,5 @@ begin
 end
 $$;
 
-comment on function credits.settle(text, timestamptz) is
+comment on function credits.pay_debts(text, timestamptz) is
   'What has first call on credits that became spendable: pays what the user owes, oldest first, as far as they go. Called when credits come in (credits.post) and when a hold is set free; the caller holds the lock and reads the balance anew after it. Internal.';

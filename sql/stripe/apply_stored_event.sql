@@ -45,7 +45,7 @@ begin
   -- 2, 4, 8 … minutes, then every 12 hours: 14 times in about three days, as long as Stripe itself would try.
   v_event.next_attempt_at := case
     when v_event.outcome = 'kept' and v_event.attempts < 14 then
-      p_now + least(make_interval(mins => 2 ^ least(v_event.attempts, 10)::integer), interval '12 hours')
+      p_now + least(interval '1 minute' * 2 ^ least(v_event.attempts, 10), interval '12 hours')
   end;
   update credits.stripe_events e
   set

@@ -48,7 +48,7 @@ begin
     return stripe.purchase_order(v_purchase) || jsonb_build_object('replayed', true);
   end if;
 
-  select * into v_package from credits.packages k where k.id = p_package_id for share;
+  select * into v_package from credits.packages k where k.id = p_package_id;
   if not found then
     raise exception using
       errcode = 'CR301', message = 'There is no such package: see the list of packages.',

@@ -25,7 +25,7 @@ begin
     set
       checks = p.checks + 1,
       -- 15 and 30 minutes, 1, 2, 4, 8, 16 hours, then daily; whoever takes it and dies leaves it for then.
-      next_check_at = p_now + least(make_interval(mins => 15 * (2 ^ least(p.checks, 7))::integer), interval '1 day')
+      next_check_at = p_now + least(interval '15 minutes' * 2 ^ least(p.checks, 7), interval '1 day')
     from due
     where p.user_id = due.user_id and p.id = due.id
     returning p.*

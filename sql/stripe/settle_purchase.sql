@@ -30,6 +30,9 @@ begin
   v_change := stripe.credits_to_keep(v_purchase) - v_purchase.credits_kept;
   v_purchase.credits_kept := v_purchase.credits_kept + v_change;
   v_purchase.status := stripe.status(v_purchase);
+  if v_purchase is not distinct from p_before then
+    return v_purchase;
+  end if;
   v_purchase.updated_at := p_now;
 
   update credits.purchases p

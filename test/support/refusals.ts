@@ -39,3 +39,10 @@ export const nobodysId = "00000000-0000-7000-8000-000000000000"
 
 /** A refusal by its code alone, where the facts are said elsewhere. */
 export const refusedBy = (sqlstate: string) => refusal(sqlstate, expect.any(Object))
+export const noPackage = (packageId: string) => refusal("CR301", { packageId })
+
+export const packageInactive = (packageId: string) => refusal("CR302", { packageId })
+
+export const noPurchase = (purchaseId: string) => refusal("CR303", { purchaseId })
+
+export const purchaseClosed = (purchaseId: string) => refusal("CR304", { purchaseId })
