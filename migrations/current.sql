@@ -40,7 +40,7 @@ values
   (40, 'credits_2500', 2750, 2500, '2,750 credits', '2,500 credits and 250 on top');
 
 create table credits.stripe_customers (
-  user_id text not null references credits.balances (user_id),
+  user_id credits.user_id not null references credits.balances (user_id),
   livemode boolean not null,
   customer_id text,
   email text,
@@ -48,7 +48,7 @@ create table credits.stripe_customers (
   constraint stripe_customers_pkey primary key (user_id, livemode),
   constraint stripe_customers_customer_id_key unique (customer_id),
   constraint stripe_customers_customer_id_check check (customer_id ~ '^cus_[A-Za-z0-9_]{1,250}$'),
-  constraint stripe_customers_email_check check (char_length(email) between 3 and 320),
+  constraint stripe_customers_email_check check (char_length(email) between 3 and 254),
   constraint stripe_customers_forgotten_check check (customer_id is null or email is null)
 );
 
@@ -58,7 +58,7 @@ comment on column credits.stripe_customers.email is
   'What the customer is created with, so that every attempt sends the same under the same key; dropped once it is there.';
 
 create table credits.purchases (
-  user_id text not null references credits.balances (user_id),
+  user_id credits.user_id not null references credits.balances (user_id),
   id uuid not null default uuidv7(),
   package_id text not null references credits.packages (id),
   credits bigint not null,
@@ -115,7 +115,7 @@ create table credits.purchases (
 );
 create index purchases_next_check_at_idx on credits.purchases (next_check_at) where next_check_at is not null;
 
-comment on table credits.purchases is 'One row a purchase. Written under the user''s balance lock only.';
+comment on table credits.purchases is 'One row a purchase. Written under the user''s balance lock, but for when to ask Stripe again.';
 comment on column credits.purchases.paid_at is 'When Stripe says the money came in. Never goes away again.';
 comment on column credits.purchases.processing_at is 'The last time the payment was under way (SEPA takes days).';
 comment on column credits.purchases.failed_at is 'The last failed attempt. The person may try again, and a paid purchase stays paid.';
@@ -130,7 +130,7 @@ comment on column credits.purchases.transaction_id is 'The ledger row that credi
 comment on column credits.purchases.next_check_at is 'When to ask Stripe about it if it hasn''t told us; null when there is nothing left to ask.';
 
 create table credits.purchase_refunds (
-  user_id text not null,
+  user_id credits.user_id not null,
   purchase_id uuid not null,
   id text not null,
   amount_euro_cents bigint not null,
@@ -147,7 +147,7 @@ comment on table credits.purchase_refunds is 'Stripe''s refunds of a purchase, a
 comment on column credits.purchase_refunds.failed is 'Failed or cancelled, which is final: the money stayed with us after all.';
 
 create table credits.purchase_disputes (
-  user_id text not null,
+  user_id credits.user_id not null,
   purchase_id uuid not null,
   id text not null,
   amount_euro_cents bigint not null,
@@ -176,7 +176,7 @@ create table credits.stripe_events (
   livemode boolean not null,
   payload jsonb not null,
   payment_intent_id text,
-  user_id text,
+  user_id credits.user_id,
   purchase_id uuid,
   outcome text not null default 'kept',
   reason text,
@@ -208,7 +208,7 @@ create table credits.stripe_watermarks (
 comment on table credits.stripe_watermarks is 'Up to when Stripe''s own list of events was compared with ours.';
 
 create table credits.debts (
-  user_id text not null,
+  user_id credits.user_id not null,
   id uuid not null default uuidv7(),
   purchase_id uuid not null,
   kind text not null,
@@ -241,7 +241,7 @@ comment on table credits.debts is
 comment on column credits.debts.transaction_id is 'The clawback that paid it.';
 
 create table credits.refund_requests (
-  user_id text not null,
+  user_id credits.user_id not null,
   id uuid not null default uuidv7(),
   purchase_id uuid not null,
   amount_euro_cents bigint not null,

@@ -61,7 +61,7 @@ begin
   end if;
 
   insert into credits.stripe_customers (user_id, livemode, email, created_at)
-  values (p_user_id, p_livemode, p_email, p_now)
+  values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
   on conflict (user_id, livemode) do nothing;
   insert into credits.purchases (
     user_id, package_id, credits, price_euro_cents, livemode, success_url, cancel_url, caller, next_check_at,

@@ -103,18 +103,6 @@ test("keeps an e-mail address until the customer is there", async () => {
   })
 })
 
-test("one customer a user and mode: the first that was kept", async () => {
-  const userId = await db.userWith(0)
-  await db.call("stripe.begin_purchase", { userId, ...buying })
-  const attach = (customerId: string) => db.call("stripe.attach_customer", { userId, livemode: false, customerId })
-  const kept = await Promise.all([attach("cus_a"), attach("cus_b"), attach("cus_c")])
-  expect(new Set(kept.map((each) => each.customerId)).size).toBe(1)
-  await db.call("stripe.begin_purchase", { userId, ...buying, livemode: true })
-  expect(await db.call("stripe.attach_customer", { userId, livemode: true, customerId: "cus_live" })).toEqual({
-    customerId: "cus_live"
-  })
-})
-
 test("refuses a package that isn't there (CR301)", async () => {
   expect(await db.refused("stripe.begin_purchase", { userId: "u", ...buying, packageId: "none" })).toEqual(
     noPackage("none")

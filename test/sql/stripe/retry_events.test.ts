@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
-import { begin, chargeRefunded, paid, paymentIntent, send, standing } from "../../support/stripe.ts"
+import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
 
@@ -90,24 +90,6 @@ test("many at once don't wait for each other and apply each event once", async (
   for (const purchase of purchases) {
     expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
   }
-})
-
-test("ops.retry_event applies an event again, and what was done stays done once", async () => {
-  const purchase = await paid(db)
-  const event = paymentIntent(purchase, "succeeded")
-  await send(db, event)
-  expect(await db.rows("ops.retry_event", { eventId: event.id }, "mana_ops")).toEqual([
-    expect.objectContaining({ id: event.id, outcome: "applied", reason: null })
-  ])
-  expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
-})
-
-test("ops.retry_event refuses an event that isn't there (CR307)", async () => {
-  expect(await db.refused("ops.retry_event", { eventId: "evt_none" }, "mana_ops")).toEqual({
-    sqlstate: "CR307",
-    message: expect.any(String),
-    detail: { eventId: "evt_none" }
-  })
 })
 
 test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
