@@ -6,6 +6,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- With the client secret somebody could pay in the buyer's place: nothing to keep.
+  v_payload jsonb := p_event #- '{data,object,client_secret}';
   v_event credits.stripe_events;
   v_duplicate boolean;
 begin
@@ -28,7 +30,7 @@ begin
     to_timestamp((p_event ->> 'created')::double precision),
     p_event ->> 'api_version',
     (p_event ->> 'livemode')::boolean,
-    p_event,
+    v_payload,
     stripe.payment_intent_id(p_event #> '{data,object}'),
     'new',
     p_now
@@ -39,11 +41,11 @@ begin
 
   v_duplicate := v_event.outcome <> 'kept';
   if not v_duplicate then
-    if v_event.payload <> p_event then
+    if v_event.payload <> v_payload then
       -- Read again from Stripe, in the version that we understand.
       update credits.stripe_events e
       set
-        payload = p_event,
+        payload = v_payload,
         api_version = p_event ->> 'api_version',
         payment_intent_id = stripe.payment_intent_id(p_event #> '{data,object}')
       where e.id = v_event.id

@@ -48,6 +48,15 @@ test("credits a purchase when its PaymentIntent succeeds", async () => {
   expect(await outbox(db, purchase.userId)).toEqual(["purchase.completed"])
 })
 
+test("doesn't keep what the buyer could be impersonated with", async () => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded", { fields: { client_secret: "pi_secret" } })
+  await send(db, event)
+  const [stored] = await db.query("select payload from credits.stripe_events where id = $1", [event.id])
+  const { client_secret: _, ...object } = event.data.object
+  expect(stored.payload).toEqual({ ...event, data: { object } })
+})
+
 test("credits once, however often and under however many event ids it is told", async () => {
   const purchase = await begin(db, { checkout: true })
   const succeeded = paymentIntent(purchase, "succeeded")
