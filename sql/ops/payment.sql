@@ -29,7 +29,8 @@ as $$
   from found f
   union all
   select
-    t.created_at, 'ledger', t.id::text, format('%s %s, balance %s: %s', t.type, t.amount, t.balance_after, t.description),
+    t.created_at, 'ledger', t.id::text,
+    format('%s %s, balance %s: %s', t.type, t.amount, t.balance_after, t.description),
     to_jsonb(t)
   from found f
   join credits.transactions t

@@ -40,7 +40,10 @@ as $$
   union all
   select
     'sync_next_charge', s.user_id,
-    format('next charge %s, anchor %s, %s months paid, until %s', s.next_charge_at, s.anchor, s.months_paid, s.paid_until)
+    format(
+      'next charge %s, anchor %s, %s months paid, until %s',
+      s.next_charge_at, s.anchor, s.months_paid, s.paid_until
+    )
   from credits.sync_subscriptions s
   where s.next_charge_at <> sync.period_start(s.anchor, s.months_paid)
     or (s.next_charge_at <> s.paid_until and s.months_paid > 0);

@@ -5,7 +5,8 @@ immutable
 return case
   when p_purchase.paid_at is not null then
     case
-      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents then 'refunded'
+      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents
+        then 'refunded'
       else 'completed'
     end
   when p_purchase.cancelled_at is not null then 'cancelled'

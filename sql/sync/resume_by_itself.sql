@@ -23,7 +23,8 @@ begin
 
   begin
     perform sync.start(
-      v_balance, v_subscription, v_subscription.interval, true, 'sync.resumed', '{"by": "autoResume"}', 'autoResume', p_now
+      v_balance, v_subscription, v_subscription.interval, true,
+      'sync.resumed', '{"by": "autoResume"}', 'autoResume', p_now
     );
   exception when others then
     -- A broken subscription must not turn away the credits that came in.

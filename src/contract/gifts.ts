@@ -11,21 +11,10 @@ import {
   InsufficientCredits,
   TooManyRequests
 } from "./errors.ts"
-import {
-  appId,
-  credits,
-  idempotencyKey,
-  input,
-  keyHeaders,
-  oneOf,
-  optional,
-  queryWhole,
-  text,
-  uuid,
-  whole,
-  wireTime
-} from "./fields.ts"
+import { appId, credits, idempotencyKey, input, oneOf, optional, text, uuid, whole, wireTime } from "./fields.ts"
+import { keyHeaders } from "./headers.ts"
 import { spendable } from "./ledger.ts"
+import { queryWhole } from "./query.ts"
 
 const giftType = oneOf("simple", "personalized")
 const status = Schema.Literal("active", "redeemed", "expired", "cancelled")

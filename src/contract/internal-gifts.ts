@@ -2,7 +2,8 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ServiceAuth } from "./auth.ts"
-import { credits, input, serviceHeaders, text, userId } from "./fields.ts"
+import { credits, input, text, userId } from "./fields.ts"
+import { serviceHeaders } from "./headers.ts"
 
 const count = Schema.Number.annotations({ jsonSchema: { type: "integer" } })
 

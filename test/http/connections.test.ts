@@ -97,7 +97,7 @@ test("who asks before sending a body is told to go on", async () => {
   write(head([`Content-Length: ${debit(userId).length}`, "Expect: 100-continue"]))
   await received((text) => text.startsWith("HTTP/1.1 100 "))
   write(debit(userId))
-  await received((text) => text.includes('"success":true'))
+  expect(await received((text) => text.includes('"success":true'))).toContain("HTTP/1.1 200 ")
   socket.destroy()
 })
 

@@ -1,181 +1,9 @@
---! Previous: sha1:fb5d7b27f0e17283fe98b08e02c71850633860a5
---! Hash: sha1:607593a6617b00393ca6dd88ba60e33bdcaf449a
---! Message: cloud sync
+--! Previous: sha1:10227b64bad926903e4c96dfad5138ce643db462
+--! Hash: sha1:47620f4ecc0fcf046a32e397741d647d081a9891
+--! Message: functions
 
--- Cloud Sync, paid in credits: subscriptions, their charges, and the delivery of events.
+-- The functions, all of them. They live in sql/, one a file, and every later migration takes them along.
 set local role mana_owner;
-
-create schema sync;
-create schema events;
-
-comment on schema sync is 'Cloud Sync subscriptions. Functions here answer with one JSON document; the tables are in credits.';
-comment on schema events is 'Delivery of the outbox. Functions here answer with one JSON document; the table is credits.events.';
-
-grant usage on schema sync, events to mana_service, mana_ops, mana_readonly;
-
-create table credits.sync_prices (
-  interval text primary key,
-  months integer not null,
-  credits bigint not null,
-  sort_order integer not null,
-  constraint sync_prices_interval_check check (sync_prices.interval ~ '^[a-z]{1,32}$'),
-  constraint sync_prices_months_check check (months between 1 and 120),
-  constraint sync_prices_credits_check check (credits between 1 and 1000000)
-);
-
-comment on table credits.sync_prices is 'What Cloud Sync costs: credits a period, and how many months the period lasts.';
-
-insert into credits.sync_prices (sort_order, interval, months, credits)
-values
-  (10, 'monthly', 1, 30),
-  (20, 'quarterly', 3, 90),
-  (30, 'yearly', 12, 360);
-
-create table credits.sync_subscriptions (
-  user_id credits.user_id primary key references credits.balances (user_id),
-  status text not null,
-  interval text not null references credits.sync_prices (interval),
-  auto_resume boolean not null default false,
-  anchor timestamptz not null,
-  months_paid integer not null,
-  next_charge_at timestamptz,
-  paid_until timestamptz,
-  paused_at timestamptz,
-  paused_by text,
-  paused_why text,
-  gifted_by text,
-  gifted_at timestamptz,
-  gift_revoked_by text,
-  gift_revoked_at timestamptz,
-  gifted boolean not null generated always as (gifted_at is not null and gift_revoked_at is null) stored,
-  warned_for timestamptz,
-  created_at timestamptz not null,
-  updated_at timestamptz not null,
-  constraint sync_subscriptions_status_check check (status in ('inactive', 'active', 'paused')),
-  -- Whole milliseconds, as the wire shows them: what a client reads as the next charge is the next charge.
-  constraint sync_subscriptions_anchor_check check (anchor = date_trunc('milliseconds', anchor)),
-  constraint sync_subscriptions_months_paid_check check (months_paid >= 0),
-  constraint sync_subscriptions_next_charge_at_check check (
-    (next_charge_at is not null) = (status = 'active' and not gifted)
-  ),
-  constraint sync_subscriptions_paused_check check (
-    (status = 'paused') = (paused_at is not null)
-    and (paused_by is null) = (paused_why is null)
-    and (paused_by is null or status = 'paused')
-  ),
-  constraint sync_subscriptions_gift_check check (
-    (gifted_by is null) = (gifted_at is null)
-    and (gift_revoked_by is null) = (gift_revoked_at is null)
-    and (gift_revoked_at is null or gifted_at is not null)
-  )
-) with (fillfactor = 70);
-
--- The charge run's queue: what is to be charged, by when.
-create index sync_subscriptions_next_charge_at_idx
-  on credits.sync_subscriptions (next_charge_at)
-  where next_charge_at is not null;
-create index sync_subscriptions_paused_at_idx
-  on credits.sync_subscriptions (paused_at)
-  where paused_at is not null;
-
-comment on table credits.sync_subscriptions is 'One row a user who ever had Cloud Sync. Written only under the lock of the user''s balance.';
-comment on column credits.sync_subscriptions.status is 'What the person has: inactive, active, or paused (credits ran out, or somebody paused it by hand). A gift lies over it and leaves it as it is.';
-comment on column credits.sync_subscriptions.interval is 'Interval and price of the next charge; what was paid for is in sync_charges.';
-comment on column credits.sync_subscriptions.auto_resume is 'Whether sync goes on by itself when credits arrive after a pause for want of them.';
-comment on column credits.sync_subscriptions.anchor is 'The instant billing dates count from.';
-comment on column credits.sync_subscriptions.months_paid is 'Months since the anchor that are paid; the next charge falls due that many months after it: sync.period_start(anchor, months_paid).';
-comment on column credits.sync_subscriptions.next_charge_at is 'When the next charge falls due; null while nothing is to be charged.';
-comment on column credits.sync_subscriptions.paid_until is 'End of the last period charged, also after sync was deactivated.';
-comment on column credits.sync_subscriptions.paused_by is 'Who paused it by hand; null when credits ran out. Only credits end a pause that credits began.';
-comment on column credits.sync_subscriptions.warned_for is 'The due date for which sync.renewal_at_risk was sent.';
-
-create table credits.sync_charges (
-  user_id credits.user_id not null,
-  period_start timestamptz not null,
-  period_end timestamptz not null,
-  interval text not null,
-  credits bigint not null,
-  transaction_id uuid not null,
-  created_at timestamptz not null,
-  constraint sync_charges_pkey primary key (user_id, period_start),
-  constraint sync_charges_transaction_id_fkey foreign key (user_id, transaction_id)
-    references credits.transactions (user_id, id),
-  constraint sync_charges_period_check check (period_end > period_start),
-  constraint sync_charges_credits_check check (credits > 0)
-);
-
-comment on table credits.sync_charges is 'One row a period charged. Its primary key is what makes a period cost once.';
-
-create table credits.sync_charge_errors (
-  user_id credits.user_id primary key,
-  period_start timestamptz,
-  sqlstate text not null,
-  message text not null,
-  attempts integer not null,
-  first_failed_at timestamptz not null,
-  last_failed_at timestamptz not null,
-  next_attempt_at timestamptz not null,
-  constraint sync_charge_errors_attempts_check check (attempts >= 1)
-);
-
-comment on table credits.sync_charge_errors is 'Subscriptions that the charge run could not charge for a reason other than credits, until it can: see ops.sync_errors().';
-
--- What sync.post_charges is asked to charge. A type, so that a batch is an array of it.
-create type credits.sync_period as (
-  user_id text,
-  interval text,
-  months integer,
-  credits bigint,
-  period_start timestamptz,
-  period_end timestamptz,
-  available bigint -- credits that can be spent, as decided upon
-);
-
--- What credits.post_many writes for one of its users.
-create type credits.user_posting as (user_id text, posting credits.posting);
-
-create table credits.settings (
-  id integer primary key default 1,
-  low_balance_threshold bigint,
-  changed_by text,
-  changed_why text,
-  changed_at timestamptz,
-  constraint settings_id_check check (id = 1),
-  constraint settings_low_balance_threshold_check check (low_balance_threshold between 1 and 1000000000)
-);
-
-comment on table credits.settings is 'The one row of settings that the functions read. Set by ops functions.';
-comment on column credits.settings.low_balance_threshold is 'Credits: a debit that takes the balance from this or more to less emits credits.low_balance; null for never.';
-
-insert into credits.settings default values;
-
--- user_id first, as wherever a row belongs to a user; the primary key serves a user's list as well.
-drop index credits.events_user_id_idx;
-alter table credits.events
-  drop constraint events_pkey,
-  add constraint events_pkey primary key (user_id, id),
-  add column deliver_at timestamptz default now(),
-  add column attempts integer not null default 0,
-  add column due_since timestamptz,
-  add column delivered_at timestamptz,
-  add column parked_at timestamptz,
-  add column last_error text,
-  add constraint events_delivery_check check (num_nonnulls(deliver_at, delivered_at, parked_at) = 1),
-  add constraint events_attempts_check check (attempts >= 0);
-
-create index events_deliver_at_idx on credits.events (deliver_at, id) where deliver_at is not null;
-create index events_undelivered_idx on credits.events (user_id, id) where deliver_at is not null;
-create index events_parked_at_idx on credits.events (parked_at, id) where parked_at is not null;
-
-comment on column credits.events.deliver_at is 'When to try the delivery (again); null once delivered or parked. Moved into the future while a worker is at it, and while an earlier event of the user is in the way.';
-comment on column credits.events.attempts is 'Deliveries begun.';
-comment on column credits.events.due_since is 'When it was first tried, or first stood behind an earlier one. Three days later we give up.';
-comment on column credits.events.delivered_at is 'When the receiver took it. Delivered events are kept.';
-comment on column credits.events.parked_at is 'When we gave up: see ops.parked_events() and ops.replay_event().';
-comment on column credits.transactions.caller is 'Who asked: user, service:<app>, or the database role of a person in psql; sync:<who> for a sync period.';
-
-drop function gifts.spendable(text); -- credits.spendable is the same, for all
-
 
 --! Included all.sql
 -- Every function, in dependency order: what a function's declaration names comes before it.
@@ -424,6 +252,114 @@ $$;
 comment on function credits.emit_many(text[], text, jsonb[], timestamptz) is
   'credits.emit for many users in one statement: the n-th event''s data belongs to the n-th user. The caller holds their balances'' locks. Internal.';
 --! EndIncluded credits/emit_many.sql
+--! Included credits/change_debt.sql
+create or replace function credits.change_debt(
+  p_user_id text, p_purchase_id uuid, p_kind text, p_amount bigint, p_transaction_id uuid, p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into credits.debts (user_id, purchase_id, kind, amount, transaction_id, created_at)
+  values (p_user_id, p_purchase_id, p_kind, p_amount, p_transaction_id, p_now);
+  update credits.balances b
+  set debt = b.debt + p_amount, updated_at = p_now
+  where b.user_id = p_user_id;
+end
+$$;
+
+comment on function credits.change_debt(text, uuid, text, bigint, uuid, timestamptz) is
+  'Writes a change of what a user owes for a purchase, in credits: incurred (more), paid with a clawback, or cancelled (less). The caller holds the balance''s lock. Internal.';
+--! EndIncluded credits/change_debt.sql
+--! Included credits/open_debt.sql
+create or replace function credits.open_debt(p_user_id text, p_purchase_id uuid)
+returns bigint
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(sum(d.amount), 0)::bigint
+  from credits.debts d
+  where d.user_id = p_user_id and d.purchase_id = p_purchase_id;
+$$;
+
+comment on function credits.open_debt(text, uuid) is
+  'Credits that a user still owes for a purchase. The caller holds the balance''s lock. Internal.';
+--! EndIncluded credits/open_debt.sql
+--! Included credits/claw_back.sql
+create or replace function credits.claw_back(
+  p_balance credits.balances,
+  p_purchase_id uuid,
+  p_transaction_id uuid,
+  p_amount bigint,
+  p_description text,
+  p_now timestamptz
+)
+returns credits.transactions
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_posting credits.posting;
+begin
+  v_posting.type := 'clawback';
+  v_posting.amount := -p_amount;
+  v_posting.counter_account := 'stripe';
+  v_posting.description := p_description;
+  v_posting.metadata := jsonb_build_object('purchaseId', p_purchase_id);
+  v_posting.related_transaction_id := p_transaction_id;
+  v_posting.caller := 'stripe';
+  return credits.post(p_balance, v_posting, p_now);
+end
+$$;
+
+comment on function credits.claw_back(credits.balances, uuid, uuid, bigint, text, timestamptz) is
+  'Takes credits of a purchase (its ledger row is p_transaction_id) back into the ledger''s stripe account. The caller holds the lock, passes the balance as it stands, and takes no more than is spendable. Internal.';
+--! EndIncluded credits/claw_back.sql
+--! Included credits/pay_debts.sql
+create or replace function credits.pay_debts(p_user_id text, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances;
+  v_owed record;
+  v_amount bigint;
+  v_transaction credits.transactions;
+begin
+  v_balance := credits.lock_balance(p_user_id);
+  if v_balance.debt = 0 then
+    return;
+  end if;
+  -- Oldest debt first; a debt a payment, so as many rounds as payments that were taken back.
+  for v_owed in
+    select d.purchase_id, p.transaction_id, sum(d.amount)::bigint as amount
+    from credits.debts d
+    join credits.purchases p on p.user_id = d.user_id and p.id = d.purchase_id
+    where d.user_id = p_user_id
+    group by d.purchase_id, p.transaction_id
+    having sum(d.amount) > 0
+    order by min(d.created_at), d.purchase_id
+  loop
+    v_amount := least(v_owed.amount, v_balance.balance - v_balance.held);
+    exit when v_amount = 0;
+    v_transaction := credits.claw_back(
+      v_balance, v_owed.purchase_id, v_owed.transaction_id, v_amount, 'Owed for a payment that was taken back', p_now
+    );
+    perform credits.change_debt(p_user_id, v_owed.purchase_id, 'paid', -v_amount, v_transaction.id, p_now);
+    v_balance := credits.lock_balance(p_user_id);
+  end loop;
+end
+$$;
+
+comment on function credits.pay_debts(text, timestamptz) is
+  'What has first call on credits that became spendable: pays what the user owes, oldest first, as far as they go. Called when credits come in (credits.post) and when a hold is set free; the caller holds the lock and reads the balance anew after it. Internal.';
+--! EndIncluded credits/pay_debts.sql
 --! Included credits/settle.sql
 create or replace function credits.settle(p_user_id text, p_now timestamptz)
 returns void
@@ -432,12 +368,13 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform credits.pay_debts(p_user_id, p_now);
   perform sync.resume_by_itself(p_user_id, p_now);
 end
 $$;
 
 comment on function credits.settle(text, timestamptz) is
-  'What waits for credits gets them, now that a user can spend more than before, whatever brought it: sync paused for want of credits goes on if its owner chose so. Called by whatever raises balance - held, in the same transaction and under the balance''s lock; the balance may be lower afterwards. Internal.';
+  'What waits for credits gets them, now that a user can spend more than before, whatever brought it: debts first, then sync paused for want of credits goes on if its owner chose so. Called by whatever raises balance - held, in the same transaction and under the balance''s lock; the balance may be lower afterwards. Internal.';
 --! EndIncluded credits/settle.sql
 --! Included credits/spendable.sql
 create or replace function credits.spendable(p_user_id text)
@@ -753,7 +690,6 @@ declare
   v_balance credits.balances;
 begin
   v_balance.user_id := p_user_id;
-  v_balance.debt := 0;
   select
     coalesce(sum(t.amount), 0),
     coalesce(sum(t.amount) filter (where t.amount > 0), 0),
@@ -761,6 +697,11 @@ begin
   into v_balance.balance, v_balance.total_earned, v_balance.total_spent
   from credits.transactions t
   where t.user_id = p_user_id and t.created_at <= p_at;
+
+  select coalesce(sum(d.amount), 0)
+  into v_balance.debt
+  from credits.debts d
+  where d.user_id = p_user_id and d.created_at <= p_at;
 
   select coalesce(sum(r.amount), 0)
   into v_balance.held
@@ -771,7 +712,7 @@ end
 $$;
 
 comment on function credits.balance_at(text, timestamptz) is
-  'A user''s balance as the ledger and the holds say it was at a time, that instant included. Reads the user''s whole ledger. Internal.';
+  'A user''s balance as the ledger, the holds and the debts say it was at a time, that instant included. Reads the user''s whole ledger. Internal.';
 --! EndIncluded credits/balance_at.sql
 --! Included credits/balance.sql
 create or replace function credits.balance(p_user_id text, p_at timestamptz default null)
@@ -2041,8 +1982,12 @@ declare
 begin
   v_gift.target_email := gifts.normal_email(p_target_email);
   v_gift.message := nullif(btrim(p_message, E' \t\r\n'), '');
+  -- On one line, and without the signs that turn the words around it: it stands in sentences of ours.
+  v_gift.creator_name := regexp_replace(
+    p_creator_name, '[\u0001-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]', ' ', 'g'
+  );
+  v_gift.creator_name := nullif(left(btrim(v_gift.creator_name), 100), '');
   -- Some sign-ins put the address where the name belongs: then the gift is from nobody in particular.
-  v_gift.creator_name := nullif(left(btrim(p_creator_name, E' \t\r\n'), 100), '');
   if v_gift.creator_name ~ '\S@\S' then
     v_gift.creator_name := null;
   end if;
@@ -2316,8 +2261,8 @@ begin
       v_redeemed := v_redeemed + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- A conflict, a shutdown or a full disk isn't the gift's fault: the whole call is made again.
-      if sqlstate ~ '^(40|53|57|58)' then
+      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the whole call is made again.
+      if sqlstate ~ '^(08|25|40|53|55|57|58)' then
         raise;
       end if;
       raise warning 'gift % was not redeemed for user %: % (%)', v_gift.id, p_user_id, sqlerrm, sqlstate;
@@ -2424,8 +2369,8 @@ begin
       v_expired := v_expired + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- A conflict, a shutdown or a full disk isn't the gift's fault: the next run does the batch again.
-      if sqlstate ~ '^(40|53|57|58)' then
+      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the next run does the batch again.
+      if sqlstate ~ '^(08|25|40|53|55|57|58)' then
         raise;
       end if;
       raise warning 'gift % was not returned: % (%)', v_gift.id, sqlerrm, sqlstate;
@@ -3609,6 +3554,1390 @@ $$;
 comment on function events.failed(text, bigint, text, timestamptz) is
   'The receiver did not take a claimed event: tried again later, the user''s later events waiting behind it; parked three days after it was first due, and they go on. Answers { parked, nextAttemptAt }. For mana_service and mana_ops.';
 --! EndIncluded events/failed.sql
+--! Included credits/packages.sql
+create or replace function credits.packages()
+returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'id', p.id,
+        'name', p.name,
+        'description', p.description,
+        'credits', p.credits,
+        'priceEuroCents', p.price_euro_cents,
+        'stripePriceId', p.stripe_price_id,
+        'active', p.active,
+        'sortOrder', p.sort_order,
+        'metadata', p.metadata
+      )
+      order by p.sort_order, p.id
+    ),
+    '[]'
+  )
+  from credits.packages p
+  where p.active;
+$$;
+
+comment on function credits.packages() is
+  'What can be bought now, in order: [{ id, name, description, credits, priceEuroCents, stripePriceId, active, sortOrder, metadata }]. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/packages.sql
+--! Included credits/purchase_json.sql
+create or replace function credits.purchase_json(p_purchase credits.purchases)
+returns jsonb
+language sql
+immutable
+return jsonb_build_object(
+  'id', p_purchase.id,
+  'packageId', p_purchase.package_id,
+  'credits', p_purchase.credits,
+  'priceEuroCents', p_purchase.price_euro_cents,
+  'status', p_purchase.status,
+  'createdAt', credits.iso8601(p_purchase.created_at),
+  'completedAt', credits.iso8601(p_purchase.completed_at),
+  'refundedEuroCents', p_purchase.refunded_euro_cents,
+  'disputedEuroCents', p_purchase.disputed_euro_cents,
+  'dispute', p_purchase.dispute,
+  'creditsKept', p_purchase.credits_kept
+);
+
+comment on function credits.purchase_json(credits.purchases) is
+  'A purchase as its buyer sees it. Internal.';
+--! EndIncluded credits/purchase_json.sql
+--! Included credits/purchases.sql
+create or replace function credits.purchases(p_user_id text, p_limit integer default 200)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  if p_limit is null or p_limit not between 1 and 200 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 200');
+  end if;
+  return (
+    select coalesce(jsonb_agg(credits.purchase_json(page.purchase) order by (page.purchase).id desc), '[]')
+    from (
+      select p as purchase
+      from credits.purchases p
+      where p.user_id = p_user_id
+      order by p.id desc
+      limit p_limit
+    ) page
+  );
+end
+$$;
+
+comment on function credits.purchases(text, integer) is
+  'A user''s latest purchases (p_limit 1 to 200), newest first, each as credits.purchase answers it. CR001 invalid argument. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/purchases.sql
+--! Included credits/purchase.sql
+create or replace function credits.purchase(p_user_id text, p_purchase_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_purchase credits.purchases;
+begin
+  perform credits.check_text('userId', p_user_id, 128);
+  select * into v_purchase
+  from credits.purchases p
+  where p.user_id = p_user_id and p.id = p_purchase_id;
+  if not found then
+    perform stripe.no_such_purchase(p_purchase_id);
+  end if;
+  return credits.purchase_json(v_purchase);
+end
+$$;
+
+comment on function credits.purchase(text, uuid) is
+  'One purchase of a user: { id, packageId, credits, priceEuroCents, status, createdAt, completedAt, refundedEuroCents, disputedEuroCents, dispute, creditsKept }; status pending, completed, failed, cancelled or refunded. CR303 no such purchase of this user. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded credits/purchase.sql
+--! Included stripe/api_version.sql
+create or replace function stripe.api_version()
+returns text
+language sql
+immutable
+return '2026-10-28.endive';
+
+comment on function stripe.api_version() is
+  'The version of Stripe''s API whose objects the functions here read: the one that the stripe package in package.json is pinned to (a test compares them). The webhook endpoint has to have the same. Internal.';
+--! EndIncluded stripe/api_version.sql
+--! Included stripe/event_kind.sql
+create or replace function stripe.event_kind(p_type text)
+returns text
+language sql
+immutable
+return case
+  when p_type in (
+    'payment_intent.succeeded',
+    'payment_intent.processing',
+    'payment_intent.payment_failed',
+    'payment_intent.canceled',
+    'checkout.session.completed',
+    'checkout.session.async_payment_succeeded',
+    'checkout.session.async_payment_failed',
+    'checkout.session.expired',
+    'charge.refunded',
+    'charge.refund.updated',
+    'refund.created',
+    'refund.updated',
+    'refund.failed',
+    'charge.dispute.created',
+    'charge.dispute.updated',
+    'charge.dispute.funds_withdrawn',
+    'charge.dispute.funds_reinstated',
+    'charge.dispute.closed'
+  ) then 'applied'
+  -- Steps on the way, told again by one of the above.
+  when p_type in (
+    'payment_intent.created',
+    'payment_intent.requires_action',
+    'payment_intent.amount_capturable_updated',
+    'payment_intent.partially_funded',
+    'charge.pending',
+    'charge.succeeded',
+    'charge.failed',
+    'charge.updated',
+    'charge.captured',
+    'charge.expired'
+  ) then 'ignored'
+  when p_type ~ '^(payment_intent|checkout|charge|refund)\.' then 'unknown'
+  else 'ignored' -- about something that isn't a payment
+end;
+
+comment on function stripe.event_kind(text) is
+  'What to do with a type of event: applied, ignored (we know that it changes nothing for us), or unknown (about payments, but new to us). Internal.';
+--! EndIncluded stripe/event_kind.sql
+--! Included stripe/object_id.sql
+create or replace function stripe.object_id(p_reference jsonb)
+returns text
+language sql
+immutable
+return case jsonb_typeof(p_reference)
+  when 'string' then p_reference #>> '{}'
+  when 'object' then p_reference ->> 'id'
+end;
+
+comment on function stripe.object_id(jsonb) is
+  'The id in a field of Stripe''s that holds an id or, expanded, the object itself; null without one. Internal.';
+--! EndIncluded stripe/object_id.sql
+--! Included stripe/payment_intent_id.sql
+create or replace function stripe.payment_intent_id(p_object jsonb)
+returns text
+language sql
+immutable
+return case
+  when p_object ->> 'object' = 'payment_intent' then p_object ->> 'id'
+  else stripe.object_id(p_object -> 'payment_intent')
+end;
+
+comment on function stripe.payment_intent_id(jsonb) is
+  'The PaymentIntent that an object of Stripe''s is or is about; null when it names none. Internal.';
+--! EndIncluded stripe/payment_intent_id.sql
+--! Included stripe/no_such_purchase.sql
+create or replace function stripe.no_such_purchase(p_purchase_id uuid)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception using
+    errcode = 'CR303', message = 'There is no such purchase.',
+    detail = jsonb_build_object('purchaseId', p_purchase_id);
+end
+$$;
+
+comment on function stripe.no_such_purchase(uuid) is 'Raises CR303. Internal.';
+--! EndIncluded stripe/no_such_purchase.sql
+--! Included stripe/find_purchase.sql
+create or replace function stripe.find_purchase(p_object jsonb)
+returns uuid
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_purchase_id uuid;
+  v_said text := p_object #>> '{metadata,purchaseId}';
+begin
+  select p.id into v_purchase_id
+  from credits.purchases p
+  where p.payment_intent_id = stripe.payment_intent_id(p_object);
+  if not found then
+    select p.id into v_purchase_id
+    from credits.purchases p
+    where p_object ->> 'object' = 'checkout.session' and p.checkout_session_id = p_object ->> 'id';
+  end if;
+  -- Before we were told which PaymentIntent it is, its metadata, which we gave it, says whose it is.
+  if v_purchase_id is null and pg_input_is_valid(v_said, 'uuid') then
+    select p.id into v_purchase_id from credits.purchases p where p.id = v_said::uuid;
+  end if;
+  return v_purchase_id;
+end
+$$;
+
+comment on function stripe.find_purchase(jsonb) is
+  'The purchase that a PaymentIntent, Checkout Session, charge, refund or dispute is about; null when we know of none (yet). Internal.';
+--! EndIncluded stripe/find_purchase.sql
+--! Included stripe/lock_purchase.sql
+create or replace function stripe.lock_purchase(p_purchase_id uuid)
+returns credits.purchases
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user_id text;
+  v_purchase credits.purchases;
+begin
+  select p.user_id into v_user_id from credits.purchases p where p.id = p_purchase_id;
+  if found then
+    -- The balance's lock guards the user's purchases too: read the purchase once we have it.
+    perform credits.lock_balance(v_user_id);
+    select * into strict v_purchase
+    from credits.purchases p
+    where p.user_id = v_user_id and p.id = p_purchase_id;
+  end if;
+  return v_purchase;
+end
+$$;
+
+comment on function stripe.lock_purchase(uuid) is
+  'Locks the balance a purchase belongs to and returns the purchase as it stands under the lock; all null when there is none. Internal.';
+--! EndIncluded stripe/lock_purchase.sql
+--! Included stripe/doubt.sql
+create or replace function stripe.doubt(p_event credits.stripe_events, p_purchase credits.purchases)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_kind text := v_object ->> 'object';
+begin
+  return case
+    when p_event.api_version is distinct from stripe.api_version() then 'api_version_mismatch'
+    when p_purchase.id is null then 'purchase_unknown'
+    when p_event.livemode <> p_purchase.livemode then 'livemode_mismatch'
+    when stripe.payment_intent_id(v_object) <> p_purchase.payment_intent_id then 'payment_intent_mismatch'
+    when v_object ->> 'currency' is distinct from 'eur' then 'currency_mismatch'
+    when (case v_kind
+      when 'payment_intent' then
+        (v_object ->> 'amount')::bigint is distinct from p_purchase.price_euro_cents
+        or (
+          v_object ->> 'status' = 'succeeded'
+          and (v_object ->> 'amount_received')::bigint is distinct from p_purchase.price_euro_cents
+        )
+      when 'checkout.session' then
+        (v_object ->> 'amount_total')::bigint is distinct from p_purchase.price_euro_cents
+        or v_object ->> 'payment_status' = 'no_payment_required'
+      when 'charge' then (v_object ->> 'amount')::bigint is distinct from p_purchase.price_euro_cents
+      when 'refund' then coalesce((v_object ->> 'amount')::bigint, 0) not between 1 and p_purchase.price_euro_cents
+      -- What is disputed may differ from what was paid; what it costs us is capped by it elsewhere.
+      when 'dispute' then coalesce((v_object ->> 'amount')::bigint, -1) < 0
+    end) then 'amount_mismatch'
+    when v_kind not in ('payment_intent', 'checkout.session', 'charge', 'refund', 'dispute') then 'type_unknown'
+  end;
+end
+$$;
+
+comment on function stripe.doubt(credits.stripe_events, credits.purchases) is
+  'Why an event can''t be applied to a purchase: api_version_mismatch, purchase_unknown, livemode_mismatch, payment_intent_mismatch, currency_mismatch, amount_mismatch or type_unknown; null when it can. Internal.';
+--! EndIncluded stripe/doubt.sql
+--! Included stripe/credits_to_keep.sql
+create or replace function stripe.credits_to_keep(p_purchase credits.purchases)
+returns bigint
+language sql
+immutable
+return case
+  when p_purchase.paid_at is null then 0
+  else (
+    p_purchase.credits * greatest(
+      0, p_purchase.price_euro_cents - p_purchase.refunded_euro_cents - p_purchase.disputed_euro_cents
+    )
+    + p_purchase.price_euro_cents - 1 -- rounds up: the fraction of a credit is the person's
+  ) / p_purchase.price_euro_cents
+end;
+
+comment on function stripe.credits_to_keep(credits.purchases) is
+  'Credits that what is left of a payment pays for, in proportion to the price, rounded up; none before it is paid. Follows from the facts alone. Internal.';
+--! EndIncluded stripe/credits_to_keep.sql
+--! Included stripe/status.sql
+create or replace function stripe.status(p_purchase credits.purchases)
+returns text
+language sql
+immutable
+return case
+  when p_purchase.paid_at is not null then
+    case
+      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents then 'refunded'
+      else 'completed'
+    end
+  when p_purchase.cancelled_at is not null then 'cancelled'
+  -- An attempt under way after a failed one is pending again.
+  when p_purchase.failed_at >= coalesce(p_purchase.processing_at, p_purchase.failed_at) then 'failed'
+  else 'pending'
+end;
+
+comment on function stripe.status(credits.purchases) is
+  'A purchase''s status, from the facts alone: pending, completed, failed, cancelled or refunded. Internal.';
+--! EndIncluded stripe/status.sql
+--! Included stripe/refunded_euro_cents.sql
+create or replace function stripe.refunded_euro_cents(p_purchase credits.purchases)
+returns bigint
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The charge's total may be known before its refunds, or the other way round; failed ones are in both.
+  select greatest(
+    0,
+    greatest(p_purchase.charge_refunded_euro_cents, coalesce(sum(r.amount_euro_cents), 0))
+    - coalesce(sum(r.amount_euro_cents) filter (where r.failed), 0)
+  )::bigint
+  from credits.purchase_refunds r
+  where r.user_id = p_purchase.user_id and r.purchase_id = p_purchase.id;
+$$;
+
+comment on function stripe.refunded_euro_cents(credits.purchases) is
+  'Euro cents that refunds took back from us: all that were made less those that failed. Internal.';
+--! EndIncluded stripe/refunded_euro_cents.sql
+--! Included stripe/refundable_euro_cents.sql
+create or replace function stripe.refundable_euro_cents(p_purchase credits.purchases)
+returns bigint
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when p_purchase.paid_at is null then 0
+    else greatest(
+      0,
+      p_purchase.price_euro_cents - p_purchase.refunded_euro_cents - p_purchase.disputed_euro_cents
+      - coalesce(sum(q.amount_euro_cents), 0)
+    )
+  end::bigint
+  from credits.refund_requests q
+  where q.user_id = p_purchase.user_id
+    and q.purchase_id = p_purchase.id
+    -- Asked for, and not among the reported refunds yet.
+    and q.status <> 'refused'
+    and not exists (
+      select
+      from credits.purchase_refunds r
+      where r.user_id = q.user_id and r.purchase_id = q.purchase_id and r.id = q.refund_id
+    );
+$$;
+
+comment on function stripe.refundable_euro_cents(credits.purchases) is
+  'Euro cents of a payment that are still with us and that nobody has asked to refund. The caller holds the lock. Internal.';
+--! EndIncluded stripe/refundable_euro_cents.sql
+--! Included stripe/dispute_state.sql
+create or replace function stripe.dispute_state(
+  p_purchase credits.purchases, out o_disputed_euro_cents bigint, out o_dispute text
+)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    coalesce(
+      sum(
+        least(d.amount_euro_cents, greatest(0, d.withdrawn_euro_cents - d.reinstated_euro_cents))
+      ), 0
+    )::bigint,
+    case when bool_or(d.outcome is null) then 'open' else max(d.outcome) end
+  from credits.purchase_disputes d
+  where d.user_id = p_purchase.user_id and d.purchase_id = p_purchase.id;
+$$;
+
+comment on function stripe.dispute_state(credits.purchases) is
+  'Euro cents that disputes took and didn''t give back, and how they stand: open, closed, lost, won, or null for none. Internal.';
+--! EndIncluded stripe/dispute_state.sql
+--! Included stripe/note_refund.sql
+create or replace function stripe.note_refund(p_purchase credits.purchases, p_refund jsonb, p_now timestamptz)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into credits.purchase_refunds as r (user_id, purchase_id, id, amount_euro_cents, failed, created_at)
+  values (
+    p_purchase.user_id,
+    p_purchase.id,
+    p_refund ->> 'id',
+    (p_refund ->> 'amount')::bigint,
+    p_refund ->> 'status' in ('failed', 'canceled'),
+    p_now
+  )
+  on conflict (user_id, purchase_id, id) do update
+  -- A refund that succeeded may fail later, at the bank; never the other way round.
+  set failed = r.failed or excluded.failed;
+$$;
+
+comment on function stripe.note_refund(credits.purchases, jsonb, timestamptz) is
+  'Writes down a refund as Stripe describes it, on top of what is known of it. Internal.';
+--! EndIncluded stripe/note_refund.sql
+--! Included stripe/note_dispute.sql
+create or replace function stripe.note_dispute(
+  p_purchase credits.purchases, p_dispute jsonb, p_type text, p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_amount bigint := (p_dispute ->> 'amount')::bigint;
+  v_status text := p_dispute ->> 'status';
+  v_withdrawn bigint := 0;
+  v_reinstated bigint := 0;
+begin
+  -- Stripe's own account of it, where it is in euro: what went out and what came back.
+  if jsonb_typeof(p_dispute -> 'balance_transactions') = 'array' then
+    select
+      coalesce(-sum(b.amount) filter (where b.amount < 0), 0),
+      coalesce(sum(b.amount) filter (where b.amount > 0), 0)
+    into v_withdrawn, v_reinstated
+    from (
+      select (t.value ->> 'amount')::bigint as amount
+      from jsonb_array_elements(p_dispute -> 'balance_transactions') t
+      where t.value ->> 'currency' = 'eur'
+    ) b;
+  end if;
+  if v_withdrawn = 0 and (p_type = 'charge.dispute.funds_withdrawn' or v_status = 'lost') then
+    v_withdrawn := v_amount;
+  end if;
+  -- Won means all of it, whether or not it is on the account yet.
+  if v_status = 'won' or (v_reinstated = 0 and p_type = 'charge.dispute.funds_reinstated') then
+    v_reinstated := greatest(v_reinstated, v_amount);
+  end if;
+
+  insert into credits.purchase_disputes as d (
+    user_id, purchase_id, id, amount_euro_cents, withdrawn_euro_cents, reinstated_euro_cents, outcome, created_at
+  )
+  values (
+    p_purchase.user_id,
+    p_purchase.id,
+    p_dispute ->> 'id',
+    v_amount,
+    v_withdrawn,
+    v_reinstated,
+    case
+      when v_status in ('won', 'lost') then v_status
+      when v_status in ('warning_closed', 'prevented') then 'closed'
+    end,
+    p_now
+  )
+  on conflict (user_id, purchase_id, id) do update
+  set
+    amount_euro_cents = greatest(d.amount_euro_cents, excluded.amount_euro_cents),
+    withdrawn_euro_cents = greatest(d.withdrawn_euro_cents, excluded.withdrawn_euro_cents),
+    reinstated_euro_cents = greatest(d.reinstated_euro_cents, excluded.reinstated_euro_cents),
+    -- closed < lost < won in the alphabet too: a lost one may be won on appeal.
+    outcome = greatest(d.outcome, excluded.outcome);
+end
+$$;
+
+comment on function stripe.note_dispute(credits.purchases, jsonb, text, timestamptz) is
+  'Writes down a dispute as Stripe describes it, on top of what is known of it: every amount only grows, so the order of the reports doesn''t matter. An inquiry (warning_…) moves no money. Internal.';
+--! EndIncluded stripe/note_dispute.sql
+--! Included stripe/facts_after.sql
+create or replace function stripe.facts_after(
+  p_purchase credits.purchases, p_event credits.stripe_events, p_now timestamptz
+)
+returns credits.purchases
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_purchase credits.purchases := p_purchase;
+  v_type text := p_event.type;
+  v_object jsonb := p_event.payload #> '{data,object}';
+  v_kind text := v_object ->> 'object';
+  v_status text := v_object ->> 'status';
+  v_payment_status text := v_object ->> 'payment_status'; -- of a Checkout Session
+begin
+  v_purchase.payment_intent_id := coalesce(v_purchase.payment_intent_id, stripe.payment_intent_id(v_object));
+
+  if v_kind = 'payment_intent' and v_status = 'succeeded'
+     or v_kind = 'checkout.session' and v_payment_status = 'paid' then
+    v_purchase.paid_at := least(v_purchase.paid_at, p_event.created);
+  elsif v_kind = 'payment_intent' and v_status = 'processing'
+     or v_kind = 'checkout.session' and v_type = 'checkout.session.completed' then
+    v_purchase.processing_at := greatest(v_purchase.processing_at, p_event.created);
+  elsif v_kind = 'payment_intent' and v_status = 'canceled'
+     or v_kind = 'checkout.session' and v_status = 'expired' then
+    v_purchase.cancelled_at := greatest(v_purchase.cancelled_at, p_event.created);
+  elsif v_type in ('payment_intent.payment_failed', 'checkout.session.async_payment_failed') then
+    v_purchase.failed_at := greatest(v_purchase.failed_at, p_event.created);
+  end if;
+
+  if v_kind = 'charge' then
+    v_purchase.charge_refunded_euro_cents := greatest(
+      v_purchase.charge_refunded_euro_cents, (v_object ->> 'amount_refunded')::bigint
+    );
+  elsif v_kind = 'refund' then
+    perform stripe.note_refund(v_purchase, v_object, p_now);
+  elsif v_kind = 'dispute' then
+    perform stripe.note_dispute(v_purchase, v_object, v_type, p_now);
+  end if;
+
+  v_purchase.refunded_euro_cents := stripe.refunded_euro_cents(v_purchase);
+  select d.o_disputed_euro_cents, d.o_dispute
+  into v_purchase.disputed_euro_cents, v_purchase.dispute
+  from stripe.dispute_state(v_purchase) d;
+  return v_purchase;
+end
+$$;
+
+comment on function stripe.facts_after(credits.purchases, credits.stripe_events, timestamptz) is
+  'A purchase with the facts that an event adds. Reads the state of the object more than the name of the event, so a late or repeated report changes nothing. Writes refunds and disputes, not the purchase. Internal.';
+--! EndIncluded stripe/facts_after.sql
+--! Included stripe/take_back.sql
+create or replace function stripe.take_back(p_purchase credits.purchases, p_amount bigint, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_balance credits.balances := credits.lock_balance(p_purchase.user_id);
+  v_spendable bigint := least(p_amount, v_balance.balance - v_balance.held);
+begin
+  if v_spendable > 0 then
+    perform credits.claw_back(
+      v_balance, p_purchase.id, p_purchase.transaction_id, v_spendable, 'A payment was taken back', p_now
+    );
+  end if;
+  -- Spent or held already: owed, and paid by the next credits that come in.
+  if p_amount > v_spendable then
+    perform credits.change_debt(
+      p_purchase.user_id, p_purchase.id, 'incurred', p_amount - v_spendable, null, p_now
+    );
+  end if;
+end
+$$;
+
+comment on function stripe.take_back(credits.purchases, bigint, timestamptz) is
+  'Takes credits of a purchase back: what is spendable now, and the rest as a debt. The caller holds the lock. Internal.';
+--! EndIncluded stripe/take_back.sql
+--! Included stripe/give_back.sql
+create or replace function stripe.give_back(p_purchase credits.purchases, p_amount bigint, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cancelled bigint := least(p_amount, credits.open_debt(p_purchase.user_id, p_purchase.id));
+  v_posting credits.posting;
+begin
+  if v_cancelled > 0 then
+    perform credits.change_debt(p_purchase.user_id, p_purchase.id, 'cancelled', -v_cancelled, null, p_now);
+  end if;
+  if p_amount > v_cancelled then
+    v_posting.type := 'adjustment';
+    v_posting.amount := p_amount - v_cancelled;
+    v_posting.counter_account := 'stripe';
+    v_posting.description := 'A payment that was taken back came in after all';
+    v_posting.metadata := jsonb_build_object('purchaseId', p_purchase.id);
+    v_posting.related_transaction_id := p_purchase.transaction_id;
+    v_posting.caller := 'stripe';
+    perform credits.post(credits.lock_balance(p_purchase.user_id), v_posting, p_now);
+  end if;
+end
+$$;
+
+comment on function stripe.give_back(credits.purchases, bigint, timestamptz) is
+  'Returns credits of a purchase that had been taken back: cancels what is still owed for it first, then puts the rest on the balance. The caller holds the lock. Internal.';
+--! EndIncluded stripe/give_back.sql
+--! Included stripe/emit_changes.sql
+create or replace function stripe.emit_changes(
+  p_before credits.purchases, p_after credits.purchases, p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_data jsonb := jsonb_build_object(
+    'purchaseId', p_after.id,
+    'packageId', p_after.package_id,
+    'status', p_after.status,
+    'credits', p_after.credits,
+    'creditsKept', p_after.credits_kept,
+    'priceEuroCents', p_after.price_euro_cents,
+    'refundedEuroCents', p_after.refunded_euro_cents,
+    'disputedEuroCents', p_after.disputed_euro_cents,
+    'dispute', p_after.dispute
+  );
+begin
+  if p_before.paid_at is null and p_after.paid_at is not null then
+    perform credits.emit(p_after.user_id, 'purchase.completed', v_data, p_now);
+  end if;
+  if p_before.status = 'pending' and p_after.status in ('failed', 'cancelled') then
+    perform credits.emit(p_after.user_id, 'purchase.failed', v_data, p_now);
+  end if;
+  if p_before.refunded_euro_cents <> p_after.refunded_euro_cents then
+    perform credits.emit(p_after.user_id, 'purchase.refunded', v_data, p_now);
+  end if;
+  if p_before.dispute is distinct from p_after.dispute
+     or p_before.disputed_euro_cents <> p_after.disputed_euro_cents then
+    perform credits.emit(p_after.user_id, 'purchase.disputed', v_data, p_now);
+  end if;
+end
+$$;
+
+comment on function stripe.emit_changes(credits.purchases, credits.purchases, timestamptz) is
+  'Writes the events purchase.completed, failed, refunded and disputed for what changed of a purchase. Internal.';
+--! EndIncluded stripe/emit_changes.sql
+--! Included stripe/settle_purchase.sql
+create or replace function stripe.settle_purchase(
+  p_before credits.purchases, p_purchase credits.purchases, p_now timestamptz
+)
+returns credits.purchases
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_purchase credits.purchases := p_purchase;
+  v_posting credits.posting;
+  v_transaction credits.transactions;
+  v_change bigint;
+begin
+  if v_purchase.paid_at is not null and v_purchase.transaction_id is null then
+    v_posting.type := 'purchase';
+    v_posting.amount := v_purchase.credits;
+    v_posting.counter_account := 'stripe';
+    v_posting.description := (select k.name from credits.packages k where k.id = v_purchase.package_id);
+    v_posting.metadata := jsonb_build_object('purchaseId', v_purchase.id, 'packageId', v_purchase.package_id);
+    v_posting.caller := 'stripe';
+    v_transaction := credits.post(credits.lock_balance(v_purchase.user_id), v_posting, p_now);
+    v_purchase.transaction_id := v_transaction.id;
+    v_purchase.credits_kept := v_purchase.credits;
+    v_purchase.completed_at := p_now;
+    v_purchase.next_check_at := null;
+  end if;
+
+  -- What the books say and what the facts say, brought together.
+  v_change := stripe.credits_to_keep(v_purchase) - v_purchase.credits_kept;
+  v_purchase.credits_kept := v_purchase.credits_kept + v_change;
+  v_purchase.status := stripe.status(v_purchase);
+  if v_purchase is not distinct from p_before then
+    return v_purchase;
+  end if;
+  v_purchase.updated_at := p_now;
+
+  update credits.purchases p
+  set
+    payment_intent_id = v_purchase.payment_intent_id,
+    checkout_session_id = v_purchase.checkout_session_id,
+    checkout_url = v_purchase.checkout_url,
+    paid_at = v_purchase.paid_at,
+    processing_at = v_purchase.processing_at,
+    failed_at = v_purchase.failed_at,
+    cancelled_at = v_purchase.cancelled_at,
+    charge_refunded_euro_cents = v_purchase.charge_refunded_euro_cents,
+    refunded_euro_cents = v_purchase.refunded_euro_cents,
+    disputed_euro_cents = v_purchase.disputed_euro_cents,
+    dispute = v_purchase.dispute,
+    status = v_purchase.status,
+    credits_kept = v_purchase.credits_kept,
+    transaction_id = v_purchase.transaction_id,
+    completed_at = v_purchase.completed_at,
+    next_check_at = v_purchase.next_check_at,
+    updated_at = v_purchase.updated_at
+  where p.user_id = v_purchase.user_id and p.id = v_purchase.id;
+
+  if v_change < 0 then
+    perform stripe.take_back(v_purchase, -v_change, p_now);
+  elsif v_change > 0 then
+    perform stripe.give_back(v_purchase, v_change, p_now);
+  end if;
+  perform stripe.emit_changes(p_before, v_purchase, p_now);
+  return v_purchase;
+end
+$$;
+
+comment on function stripe.settle_purchase(credits.purchases, credits.purchases, timestamptz) is
+  'Writes a purchase''s new facts and makes the books agree with them: credits it once when it is paid, takes back or returns the difference. p_before is the purchase as it was, p_purchase with the new facts. The caller holds the lock. Internal.';
+--! EndIncluded stripe/settle_purchase.sql
+--! Included stripe/apply_stored_event.sql
+create or replace function stripe.apply_stored_event(p_event credits.stripe_events, p_now timestamptz)
+returns credits.stripe_events
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event credits.stripe_events := p_event;
+  v_before credits.purchases;
+  v_after credits.purchases;
+  v_message text;
+begin
+  v_event.attempts := v_event.attempts + 1;
+  v_event.outcome := 'kept';
+  v_event.reason := null;
+  v_event.detail := null;
+  begin
+    case stripe.event_kind(v_event.type)
+      when 'ignored' then v_event.outcome := 'ignored';
+      when 'unknown' then v_event.reason := 'type_unknown';
+      else
+        v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
+        v_event.user_id := v_before.user_id;
+        v_event.purchase_id := v_before.id;
+        v_event.reason := stripe.doubt(v_event, v_before);
+        if v_event.reason is null then
+          v_after := stripe.facts_after(v_before, v_event, p_now);
+          v_after := stripe.settle_purchase(v_before, v_after, p_now);
+          v_event.outcome := 'applied';
+        end if;
+    end case;
+  exception when others then
+    -- Whatever we didn't think of is undone and kept with its reason; only what may work in a moment (deadlock, out
+    -- of memory, shutdown) goes up, so that the caller tries the whole again.
+    get stacked diagnostics v_message = message_text;
+    if sqlstate ~ '^(40|53|55|57|58)' then
+      raise;
+    end if;
+    v_event.outcome := 'kept';
+    v_event.reason := 'error';
+    v_event.detail := format('%s: %s', sqlstate, v_message);
+  end;
+
+  v_event.closed_at := case when v_event.outcome <> 'kept' then p_now end;
+  -- 2, 4, 8 … minutes, then every 12 hours: 14 times in about three days, as long as Stripe itself would try.
+  v_event.next_attempt_at := case
+    when v_event.outcome = 'kept' and v_event.attempts < 14 then
+      p_now + least(interval '1 minute' * 2 ^ least(v_event.attempts, 10), interval '12 hours')
+  end;
+  update credits.stripe_events e
+  set
+    user_id = v_event.user_id,
+    purchase_id = v_event.purchase_id,
+    outcome = v_event.outcome,
+    reason = v_event.reason,
+    detail = v_event.detail,
+    attempts = v_event.attempts,
+    next_attempt_at = v_event.next_attempt_at,
+    closed_at = v_event.closed_at
+  where e.id = v_event.id;
+
+  if v_event.outcome = 'applied' and v_before.payment_intent_id is distinct from v_after.payment_intent_id then
+    perform stripe.apply_waiting_events(v_after.payment_intent_id, p_now);
+  end if;
+  return v_event;
+end
+$$;
+
+comment on function stripe.apply_stored_event(credits.stripe_events, timestamptz) is
+  'Tries to apply an event that is stored and whose row the caller has locked, writes down what came of it, and returns it. Internal.';
+--! EndIncluded stripe/apply_stored_event.sql
+--! Included stripe/apply_waiting_events.sql
+create or replace function stripe.apply_waiting_events(p_payment_intent_id text, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event credits.stripe_events;
+begin
+  for v_event in
+    select *
+    from credits.stripe_events e
+    where e.payment_intent_id = p_payment_intent_id and e.outcome = 'kept' and e.reason = 'purchase_unknown'
+    order by e.created, e.id
+    limit 100 -- a payment has a dozen events; stripe.retry_events takes the rest
+    -- One that somebody else has at hand finds the purchase by itself, or at the next retry.
+    for no key update skip locked
+  loop
+    perform stripe.apply_stored_event(v_event, p_now);
+  end loop;
+end
+$$;
+
+comment on function stripe.apply_waiting_events(text, timestamptz) is
+  'Applies the events that came before we knew whose PaymentIntent they are about. The caller holds the balance''s lock. Internal.';
+--! EndIncluded stripe/apply_waiting_events.sql
+--! Included stripe/apply_event.sql
+create or replace function stripe.apply_event(p_event jsonb, p_now timestamptz default now())
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- With the client secret somebody could pay in the buyer's place: nothing to keep.
+  v_payload jsonb := p_event #- '{data,object,client_secret}';
+  v_event credits.stripe_events;
+  v_duplicate boolean;
+begin
+  perform credits.check_text('event.id', p_event ->> 'id', 255);
+  perform credits.check_text('event.type', p_event ->> 'type', 255);
+  if jsonb_typeof(p_event -> 'created') is distinct from 'number'
+     or (p_event ->> 'created')::numeric not between 0 and 253402300799 then
+    perform credits.invalid('event.created', 'must be seconds since 1970');
+  end if;
+  if jsonb_typeof(p_event -> 'livemode') is distinct from 'boolean' then
+    perform credits.invalid('event.livemode', 'must be true or false');
+  end if;
+
+  insert into credits.stripe_events (
+    id, type, created, api_version, livemode, payload, payment_intent_id, reason, received_at
+  )
+  values (
+    p_event ->> 'id',
+    p_event ->> 'type',
+    to_timestamp((p_event ->> 'created')::double precision),
+    p_event ->> 'api_version',
+    (p_event ->> 'livemode')::boolean,
+    v_payload,
+    stripe.payment_intent_id(p_event #> '{data,object}'),
+    'new',
+    p_now
+  )
+  -- The same event at the same time waits here for the first to commit.
+  on conflict (id) do nothing;
+  select * into strict v_event from credits.stripe_events e where e.id = p_event ->> 'id' for no key update;
+
+  v_duplicate := v_event.outcome <> 'kept';
+  if not v_duplicate then
+    if v_event.payload <> v_payload then
+      -- Read again from Stripe, in the version that we understand.
+      update credits.stripe_events e
+      set
+        payload = v_payload,
+        api_version = p_event ->> 'api_version',
+        payment_intent_id = stripe.payment_intent_id(p_event #> '{data,object}')
+      where e.id = v_event.id
+      returning * into v_event;
+    end if;
+    v_event := stripe.apply_stored_event(v_event, p_now);
+  end if;
+  return jsonb_build_object(
+    'eventId', v_event.id,
+    'outcome', v_event.outcome,
+    'reason', v_event.reason,
+    'purchaseId', v_event.purchase_id,
+    'duplicate', v_duplicate
+  );
+end
+$$;
+
+comment on function stripe.apply_event(jsonb, timestamptz) is
+  'Stores an event of Stripe''s and applies it, in one transaction: any order, any number of times, at once or not, the books end the same. What it does hangs on the payment, its refunds and disputes, never on the event''s id. Answers { eventId, outcome: applied | ignored | kept, reason, purchaseId, duplicate }; kept ones are tried again by stripe.retry_events and stand in ops.kept_events. The caller has verified the signature. CR001 not an event. For mana_service and mana_ops.';
+--! EndIncluded stripe/apply_event.sql
+--! Included stripe/retry_events.sql
+create or replace function stripe.retry_events(p_now timestamptz default now(), p_limit integer default 100)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_due credits.stripe_events[];
+  v_event credits.stripe_events;
+  v_applied integer := 0;
+  v_kept integer := 0;
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 1000');
+  end if;
+  select coalesce(array_agg(due order by due.created, due.id), '{}')
+  into v_due
+  from (
+    select *
+    from credits.stripe_events e
+    where e.next_attempt_at <= p_now
+    order by e.next_attempt_at
+    limit p_limit
+    for no key update skip locked
+  ) due;
+  -- Every balance first, in order.
+  perform
+  from credits.balances b
+  where b.user_id in (
+    select p.user_id
+    from unnest(v_due) e
+    join credits.purchases p on p.id = stripe.find_purchase(e.payload #> '{data,object}')
+  )
+  order by b.user_id
+  for no key update;
+
+  foreach v_event in array v_due loop
+    -- Another one of this run may have brought it along.
+    select * into strict v_event from credits.stripe_events e where e.id = v_event.id;
+    if v_event.outcome = 'kept' then
+      v_event := stripe.apply_stored_event(v_event, p_now);
+    end if;
+    if v_event.outcome = 'kept' then
+      v_kept := v_kept + 1;
+    else
+      v_applied := v_applied + 1;
+    end if;
+  end loop;
+  return jsonb_build_object('applied', v_applied, 'kept', v_kept);
+end
+$$;
+
+comment on function stripe.retry_events(timestamptz, integer) is
+  'Tries the kept events again whose time has come, p_limit (1 to 1,000) at most, skipping those somebody has at hand. Answers { applied, kept }, their numbers. CR001 limit. For mana_service and mana_ops.';
+--! EndIncluded stripe/retry_events.sql
+--! Included stripe/purchase_order.sql
+create or replace function stripe.purchase_order(p_purchase credits.purchases)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'purchaseId', p_purchase.id,
+    'userId', p_purchase.user_id,
+    'packageId', p_purchase.package_id,
+    'name', k.name,
+    'stripePriceId', k.stripe_price_id,
+    'credits', p_purchase.credits,
+    'priceEuroCents', p_purchase.price_euro_cents,
+    'livemode', p_purchase.livemode,
+    'status', p_purchase.status,
+    'successUrl', p_purchase.success_url,
+    'cancelUrl', p_purchase.cancel_url,
+    'customerId', c.customer_id,
+    'email', c.email,
+    'paymentIntentId', p_purchase.payment_intent_id,
+    'checkoutSessionId', p_purchase.checkout_session_id,
+    'checkoutUrl', p_purchase.checkout_url,
+    'createdAt', credits.iso8601(p_purchase.created_at)
+  )
+  from credits.packages k
+  left join credits.stripe_customers c on c.user_id = p_purchase.user_id and c.livemode = p_purchase.livemode
+  where k.id = p_purchase.package_id;
+$$;
+
+comment on function stripe.purchase_order(credits.purchases) is
+  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, name, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
+--! EndIncluded stripe/purchase_order.sql
+--! Included stripe/check_startable.sql
+create or replace function stripe.check_startable(p_purchase credits.purchases, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_purchase.payment_intent_id is null and p_purchase.checkout_session_id is null
+     -- Stripe remembers an idempotency key for 24 hours at least; later, asking again could make a second payment.
+     and (p_purchase.status <> 'pending' or p_purchase.created_at < p_now - interval '20 hours') then
+    raise exception using
+      errcode = 'CR304',
+      message = 'This purchase was never started and has been given up. Buy again with a new idempotency key.',
+      detail = jsonb_build_object('purchaseId', p_purchase.id);
+  end if;
+end
+$$;
+
+comment on function stripe.check_startable(credits.purchases, timestamptz) is
+  'Raises CR304 when a purchase that Stripe knows nothing of is given up or older than 20 hours. Internal.';
+--! EndIncluded stripe/check_startable.sql
+--! Included stripe/begin_purchase.sql
+create or replace function stripe.begin_purchase(
+  p_user_id text,
+  p_package_id text,
+  p_livemode boolean,
+  p_success_url text default null,
+  p_cancel_url text default null,
+  p_email text default null,
+  p_idempotency_key text default null,
+  p_caller text default session_user,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request jsonb := jsonb_build_array('purchase', p_package_id, p_livemode, p_success_url, p_cancel_url);
+  v_package credits.packages;
+  v_purchase credits.purchases;
+  v_answer jsonb;
+begin
+  perform credits.check_text('packageId', p_package_id, 64);
+  if p_livemode is null then
+    perform credits.invalid('livemode', 'must be true or false');
+  end if;
+  if (p_success_url is null) <> (p_cancel_url is null) then
+    perform credits.invalid(
+      case when p_success_url is null then 'successUrl' else 'cancelUrl' end, 'must be given when the other one is'
+    );
+  end if;
+  if p_success_url is not null then
+    perform credits.check_text('successUrl', p_success_url, 2000);
+    perform credits.check_text('cancelUrl', p_cancel_url, 2000);
+  end if;
+  if p_idempotency_key is not null then
+    perform credits.check_text('idempotencyKey', p_idempotency_key, 255);
+  end if;
+
+  perform credits.lock_balance(p_user_id);
+  v_answer := credits.remembered_answer(p_user_id, p_caller, p_idempotency_key, v_request);
+  if v_answer is not null then
+    select * into strict v_purchase
+    from credits.purchases p
+    where p.user_id = p_user_id and p.id = (v_answer ->> 'purchaseId')::uuid;
+    perform stripe.check_startable(v_purchase, p_now);
+    return stripe.purchase_order(v_purchase) || jsonb_build_object('replayed', true);
+  end if;
+
+  select * into v_package from credits.packages k where k.id = p_package_id;
+  if not found then
+    raise exception using
+      errcode = 'CR301', message = 'There is no such package: see the list of packages.',
+      detail = jsonb_build_object('packageId', p_package_id);
+  end if;
+  if not v_package.active then
+    raise exception using
+      errcode = 'CR302', message = 'This package is no longer sold. Choose another one.',
+      detail = jsonb_build_object('packageId', p_package_id);
+  end if;
+
+  insert into credits.stripe_customers (user_id, livemode, email, created_at)
+  values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
+  on conflict (user_id, livemode) do nothing;
+  insert into credits.purchases (
+    user_id, package_id, credits, price_euro_cents, livemode, success_url, cancel_url, caller, next_check_at,
+    created_at, updated_at
+  )
+  values (
+    p_user_id, p_package_id, v_package.credits, v_package.price_euro_cents, p_livemode, p_success_url, p_cancel_url,
+    p_caller, p_now + interval '15 minutes', p_now, p_now
+  )
+  returning * into v_purchase;
+
+  perform credits.remember_answer(
+    p_user_id, p_caller, p_idempotency_key, v_request, jsonb_build_object('purchaseId', v_purchase.id), p_now
+  );
+  return stripe.purchase_order(v_purchase);
+end
+$$;
+
+comment on function stripe.begin_purchase(text, text, boolean, text, text, text, text, text, timestamptz) is
+  'Writes down that a user wants to buy a package, before Stripe is asked for anything; with URLs through Checkout, else with a PaymentIntent. Answers the order as stripe.purchase_order, replayed: true when the key was seen before; then what Stripe was asked for already is in it. CR001 invalid argument, CR003 key reused, CR301 no such package, CR302 no longer sold, CR304 the purchase of this key was given up. For mana_service and mana_ops.';
+--! EndIncluded stripe/begin_purchase.sql
+--! Included stripe/attach_customer.sql
+create or replace function stripe.attach_customer(p_user_id text, p_livemode boolean, p_customer_id text)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_customer_id text;
+begin
+  perform credits.check_text('customerId', p_customer_id, 255);
+  perform credits.lock_balance(p_user_id);
+  -- The first one stays.
+  update credits.stripe_customers c
+  set customer_id = p_customer_id, email = null
+  where c.user_id = p_user_id and c.livemode = p_livemode and c.customer_id is null;
+  select c.customer_id into v_customer_id
+  from credits.stripe_customers c
+  where c.user_id = p_user_id and c.livemode = p_livemode;
+  if not found then
+    perform credits.invalid('userId', 'has never begun a purchase');
+  end if;
+  return jsonb_build_object('customerId', v_customer_id);
+end
+$$;
+
+comment on function stripe.attach_customer(text, boolean, text) is
+  'Keeps which Stripe customer a user is, once. Answers { customerId }, the one to use: the first that was kept. CR001 invalid argument. For mana_service and mana_ops.';
+--! EndIncluded stripe/attach_customer.sql
+--! Included stripe/attach_payment.sql
+create or replace function stripe.attach_payment(
+  p_purchase_id uuid,
+  p_payment_intent_id text default null,
+  p_checkout_session_id text default null,
+  p_checkout_url text default null,
+  p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before credits.purchases := stripe.lock_purchase(p_purchase_id);
+  v_purchase credits.purchases := v_before;
+begin
+  if v_before.id is null then
+    perform stripe.no_such_purchase(p_purchase_id);
+  end if;
+  if v_before.payment_intent_id <> p_payment_intent_id or v_before.checkout_session_id <> p_checkout_session_id then
+    raise exception using
+      errcode = 'CR305',
+      message = 'The purchase has another payment already. Look at both with ops.payment(), and cancel one in Stripe.',
+      detail = jsonb_build_object(
+        'purchaseId', p_purchase_id,
+        'paymentIntentId', v_before.payment_intent_id,
+        'checkoutSessionId', v_before.checkout_session_id
+      );
+  end if;
+  v_purchase.payment_intent_id := coalesce(v_before.payment_intent_id, p_payment_intent_id);
+  v_purchase.checkout_session_id := coalesce(v_before.checkout_session_id, p_checkout_session_id);
+  v_purchase.checkout_url := coalesce(v_before.checkout_url, p_checkout_url);
+  v_purchase := stripe.settle_purchase(v_before, v_purchase, p_now);
+  if v_before.payment_intent_id is null and p_payment_intent_id is not null then
+    perform stripe.apply_waiting_events(p_payment_intent_id, p_now);
+    v_purchase := stripe.lock_purchase(p_purchase_id);
+  end if;
+  return stripe.purchase_order(v_purchase);
+end
+$$;
+
+comment on function stripe.attach_payment(uuid, text, text, text, timestamptz) is
+  'Keeps which PaymentIntent or Checkout Session (with its URL) Stripe made for a purchase, and applies events of it that came sooner. Calling it again changes nothing. Answers the order as stripe.begin_purchase. CR303 no such purchase, CR305 it has another payment. For mana_service and mana_ops.';
+--! EndIncluded stripe/attach_payment.sql
+--! Included stripe/due_purchases.sql
+create or replace function stripe.due_purchases(
+  p_livemode boolean, p_now timestamptz default now(), p_limit integer default 50
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_due credits.purchases[];
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 1000');
+  end if;
+  with due as (
+    select p.user_id, p.id
+    from credits.purchases p
+    where p.next_check_at <= p_now and p.livemode = p_livemode
+    order by p.next_check_at
+    limit p_limit
+    for no key update skip locked
+  ), claimed as (
+    update credits.purchases p
+    set
+      checks = p.checks + 1,
+      -- 15 and 30 minutes, 1, 2, 4, 8, 16 hours, then daily; whoever takes it and dies leaves it for then.
+      next_check_at = p_now + least(interval '15 minutes' * 2 ^ least(p.checks, 7), interval '1 day')
+    from due
+    where p.user_id = due.user_id and p.id = due.id
+    returning p.*
+  )
+  select coalesce(array_agg(c.* order by c.id), '{}') into v_due from claimed c;
+  return (select coalesce(jsonb_agg(stripe.purchase_order(d) order by d.id), '[]') from unnest(v_due) d);
+end
+$$;
+
+comment on function stripe.due_purchases(boolean, timestamptz, integer) is
+  'Purchases that have waited too long for Stripe''s word and should be asked about, at most p_limit (1 to 1,000), each as stripe.begin_purchase answers it; each is handed out again later, less and less often, until it is paid or given up. CR001 limit. For mana_service and mana_ops.';
+--! EndIncluded stripe/due_purchases.sql
+--! Included stripe/give_up_purchase.sql
+create or replace function stripe.give_up_purchase(p_purchase_id uuid, p_now timestamptz default now())
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before credits.purchases := stripe.lock_purchase(p_purchase_id);
+  v_purchase credits.purchases := v_before;
+begin
+  if v_before.id is null then
+    perform stripe.no_such_purchase(p_purchase_id);
+  end if;
+  -- With Stripe, 30 days: SEPA takes 14 business days at most. Without, as long as the request may still be repeated.
+  if v_before.paid_at is null and v_before.created_at <= p_now - (
+    case
+      when v_before.payment_intent_id is null and v_before.checkout_session_id is null then interval '1 day'
+      else interval '30 days'
+    end
+  ) then
+    v_purchase.cancelled_at := greatest(v_purchase.cancelled_at, p_now);
+    v_purchase.next_check_at := null;
+    v_purchase := stripe.settle_purchase(v_before, v_purchase, p_now);
+  end if;
+  return credits.purchase_json(v_purchase);
+end
+$$;
+
+comment on function stripe.give_up_purchase(uuid, timestamptz) is
+  'Cancels a purchase that nothing came of: a day old and unknown to Stripe, or 30 days old and unpaid; any other stays as it is. Money that comes in later is credited all the same. Answers the purchase. CR303 no such purchase. For mana_service and mana_ops.';
+--! EndIncluded stripe/give_up_purchase.sql
+--! Included stripe/unseen_events.sql
+create or replace function stripe.unseen_events(p_event_ids jsonb)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (case when jsonb_typeof(p_event_ids) = 'array' then jsonb_array_length(p_event_ids) else 1001 end) > 1000 then
+    perform credits.invalid('eventIds', 'must be an array of at most 1000 ids');
+  end if;
+  return (
+    select coalesce(jsonb_agg(i.value order by i.ordinality), '[]')
+    from jsonb_array_elements(p_event_ids) with ordinality i
+    where not exists (
+      select
+      from credits.stripe_events e
+      where e.id = i.value #>> '{}' and e.reason is distinct from 'api_version_mismatch'
+    )
+  );
+end
+$$;
+
+comment on function stripe.unseen_events(jsonb) is
+  'Of these event ids (an array, at most 1,000), those to be read from Stripe: never delivered here, or in a version of the API that isn''t ours. CR001 not such an array. For mana_service and mana_ops.';
+--! EndIncluded stripe/unseen_events.sql
+--! Included stripe/events_until.sql
+create or replace function stripe.events_until(
+  p_livemode boolean, p_until timestamptz default null, p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz;
+begin
+  -- From the start of the books' first purchase on, but Stripe lists no more than 30 days.
+  insert into credits.stripe_watermarks as w (livemode, events_until)
+  values (
+    p_livemode,
+    greatest(
+      p_now - interval '29 days',
+      coalesce((select min(p.created_at) from credits.purchases p where p.livemode = p_livemode), p_now)
+    )
+  )
+  on conflict (livemode) do update
+  set events_until = greatest(w.events_until, p_until, p_now - interval '29 days')
+  returning w.events_until into v_until;
+  return jsonb_build_object('until', credits.iso8601(v_until));
+end
+$$;
+
+comment on function stripe.events_until(boolean, timestamptz, timestamptz) is
+  'Up to when Stripe''s list of events was compared with what was delivered here; p_until moves it on, never back. Answers { until }, at most 29 days ago, since Stripe keeps 30. For mana_service and mana_ops.';
+--! EndIncluded stripe/events_until.sql
+--! Included stripe/due_refunds.sql
+create or replace function stripe.due_refunds(
+  p_livemode boolean, p_now timestamptz default now(), p_limit integer default 50
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    perform credits.invalid('limit', 'must be a whole number from 1 to 1000');
+  end if;
+  with due as (
+    select r.user_id, r.id, p.payment_intent_id
+    from credits.refund_requests r
+    join credits.purchases p on p.user_id = r.user_id and p.id = r.purchase_id
+    where r.next_attempt_at <= p_now and p.livemode = p_livemode
+    order by r.next_attempt_at
+    limit p_limit
+    for no key update of r skip locked
+  ), claimed as (
+    update credits.refund_requests r
+    set attempts = r.attempts + 1, next_attempt_at = p_now + interval '15 minutes'
+    from due
+    where r.user_id = due.user_id and r.id = due.id
+    returning r.id, r.purchase_id, r.amount_euro_cents, due.payment_intent_id
+  )
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'requestId', c.id,
+        'purchaseId', c.purchase_id,
+        'paymentIntentId', c.payment_intent_id,
+        'amountEuroCents', c.amount_euro_cents
+      )
+      order by c.id
+    ),
+    '[]'
+  )
+  into v_answer
+  from claimed c;
+  return v_answer;
+end
+$$;
+
+comment on function stripe.due_refunds(boolean, timestamptz, integer) is
+  'Refunds asked for by hand that Stripe hasn''t been told of, at most p_limit (1 to 1,000): [{ requestId, purchaseId, paymentIntentId, amountEuroCents }]; handed out again after 15 minutes unless stripe.close_refund has closed them. CR001 limit. For mana_service and mana_ops.';
+--! EndIncluded stripe/due_refunds.sql
+--! Included stripe/close_refund.sql
+create or replace function stripe.close_refund(
+  p_request_id uuid, p_refund_id text default null, p_error text default null, p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request credits.refund_requests;
+begin
+  if (p_refund_id is null) = (p_error is null) then
+    perform credits.invalid('refundId', 'or error must be given');
+  end if;
+  update credits.refund_requests r
+  set
+    status = case when p_refund_id is null then 'refused' else 'sent' end,
+    refund_id = p_refund_id,
+    error = p_error,
+    next_attempt_at = null,
+    closed_at = p_now
+  where r.id = p_request_id and r.status = 'requested';
+  select * into v_request from credits.refund_requests r where r.id = p_request_id;
+  return jsonb_build_object('requestId', v_request.id, 'status', v_request.status, 'refundId', v_request.refund_id);
+end
+$$;
+
+comment on function stripe.close_refund(uuid, text, text, timestamptz) is
+  'Keeps what Stripe answered to a refund asked for by hand: its refund id, or why it was refused. The credits follow from the refund''s events. Answers { requestId, status, refundId }; a closed one stays as it is. CR001 invalid argument. For mana_service and mana_ops.';
+--! EndIncluded stripe/close_refund.sql
 --! Included ops/check_who_and_why.sql
 create or replace function ops.check_who_and_why(p_who text, p_why text)
 returns void
@@ -3968,6 +5297,333 @@ $$;
 comment on function ops.replay_event(text, bigint, timestamptz) is
   'Delivers an event (again), parked or delivered, as if it were new: another three days of tries, before the user''s later events. Returns it. All parked ones: select ops.replay_event(user_id, id) from ops.parked_events(). CR105 no such event. For mana_ops.';
 --! EndIncluded ops/replay_event.sql
+--! Included ops/check_package.sql
+create or replace function ops.check_package(p_package credits.packages)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(p_package.id !~ '^[a-z0-9][a-z0-9_-]{0,63}$', true) then
+    perform credits.invalid('id', 'must be 1 to 64 characters a-z, 0-9, - and _');
+  end if;
+  perform credits.check_text('name', p_package.name, 100);
+  perform credits.check_text('description', p_package.description, 500);
+  perform credits.check_amount('credits', p_package.credits);
+  if coalesce(p_package.price_euro_cents not between 50 and 99999999, true) then
+    perform credits.invalid('priceEuroCents', 'must be 50 to 99999999 euro cents, which is what Stripe charges');
+  end if;
+  if p_package.stripe_price_id !~ '^price_[A-Za-z0-9_]{1,100}$' then
+    perform credits.invalid('stripePriceId', 'must be the id of a price in Stripe, price_…');
+  end if;
+  perform credits.check_metadata(p_package.metadata);
+end
+$$;
+
+comment on function ops.check_package(credits.packages) is 'Raises CR001 unless the package can be sold. Internal.';
+--! EndIncluded ops/check_package.sql
+--! Included ops/add_package.sql
+create or replace function ops.add_package(
+  p_id text,
+  p_name text,
+  p_description text,
+  p_credits bigint,
+  p_price_euro_cents bigint,
+  p_sort_order integer default null,
+  p_stripe_price_id text default null,
+  p_metadata jsonb default null,
+  p_now timestamptz default now()
+)
+returns credits.packages
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_package credits.packages;
+begin
+  v_package.id := p_id;
+  v_package.name := p_name;
+  v_package.description := p_description;
+  v_package.credits := p_credits;
+  v_package.price_euro_cents := p_price_euro_cents;
+  v_package.stripe_price_id := p_stripe_price_id;
+  v_package.active := true;
+  v_package.sort_order := coalesce(p_sort_order, (select coalesce(max(k.sort_order), 0) + 10 from credits.packages k));
+  v_package.metadata := p_metadata;
+  v_package.created_at := p_now;
+  v_package.updated_at := p_now;
+  perform ops.check_package(v_package);
+  if exists (select from credits.packages k where k.id = p_id) then
+    perform credits.invalid('id', 'is taken: ops.change_package changes a package');
+  end if;
+  insert into credits.packages values (v_package.*);
+  return v_package;
+end
+$$;
+
+comment on function ops.add_package(text, text, text, bigint, bigint, integer, text, jsonb, timestamptz) is
+  'Puts a package on sale: credits for a price in euro cents (50 to 99,999,999), last in the list unless p_sort_order says where. Returns it. CR001 invalid argument. For mana_ops.';
+--! EndIncluded ops/add_package.sql
+--! Included ops/change_package.sql
+create or replace function ops.change_package(
+  p_id text,
+  p_name text default null,
+  p_description text default null,
+  p_credits bigint default null,
+  p_price_euro_cents bigint default null,
+  p_sort_order integer default null,
+  p_stripe_price_id text default null,
+  p_metadata jsonb default null,
+  p_active boolean default null,
+  p_now timestamptz default now()
+)
+returns credits.packages
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_package credits.packages;
+begin
+  select * into v_package from credits.packages k where k.id = p_id for no key update;
+  if not found then
+    raise exception using
+      errcode = 'CR301', message = 'There is no such package: ops.add_package makes one.',
+      detail = jsonb_build_object('packageId', p_id);
+  end if;
+  v_package.name := coalesce(p_name, v_package.name);
+  v_package.description := coalesce(p_description, v_package.description);
+  v_package.credits := coalesce(p_credits, v_package.credits);
+  v_package.price_euro_cents := coalesce(p_price_euro_cents, v_package.price_euro_cents);
+  v_package.sort_order := coalesce(p_sort_order, v_package.sort_order);
+  v_package.stripe_price_id := nullif(coalesce(p_stripe_price_id, v_package.stripe_price_id), '');
+  v_package.metadata := coalesce(p_metadata, v_package.metadata);
+  v_package.active := coalesce(p_active, v_package.active);
+  v_package.updated_at := p_now;
+  perform ops.check_package(v_package);
+  update credits.packages k
+  set
+    name = v_package.name,
+    description = v_package.description,
+    credits = v_package.credits,
+    price_euro_cents = v_package.price_euro_cents,
+    sort_order = v_package.sort_order,
+    stripe_price_id = v_package.stripe_price_id,
+    metadata = v_package.metadata,
+    active = v_package.active,
+    updated_at = v_package.updated_at
+  where k.id = p_id;
+  return v_package;
+end
+$$;
+
+comment on function ops.change_package(
+  text, text, text, bigint, bigint, integer, text, jsonb, boolean, timestamptz
+) is
+  'Changes what is given of a package (an empty p_stripe_price_id removes it) and returns it. Purchases begun before keep their price and credits. CR001 invalid argument, CR301 no such package. For mana_ops.';
+--! EndIncluded ops/change_package.sql
+--! Included ops/retire_package.sql
+create or replace function ops.retire_package(p_id text, p_now timestamptz default now())
+returns credits.packages
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select ops.change_package(p_id, p_active => false, p_now => p_now);
+$$;
+
+comment on function ops.retire_package(text, timestamptz) is
+  'Takes a package off sale and returns it; ops.change_package(…, p_active => true) brings it back. Purchases begun before go on. CR301 no such package. For mana_ops.';
+--! EndIncluded ops/retire_package.sql
+--! Included ops/refund_purchase.sql
+create or replace function ops.refund_purchase(
+  p_purchase_id uuid,
+  p_who text,
+  p_why text,
+  p_amount_euro_cents bigint default null,
+  p_now timestamptz default now()
+)
+returns credits.refund_requests
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_who text := btrim(p_who, e' \t\r\n');
+  v_why text := btrim(p_why, e' \t\r\n');
+  v_purchase credits.purchases;
+  v_request credits.refund_requests;
+  v_left bigint;
+  v_amount bigint;
+begin
+  perform ops.check_who_and_why(v_who, v_why);
+  v_purchase := stripe.lock_purchase(p_purchase_id);
+  if v_purchase.id is null then
+    perform stripe.no_such_purchase(p_purchase_id);
+  end if;
+  v_left := stripe.refundable_euro_cents(v_purchase);
+  v_amount := coalesce(p_amount_euro_cents, greatest(v_left, 1));
+  perform credits.check_amount('amountEuroCents', v_amount);
+  if v_amount > v_left then
+    raise exception using
+      errcode = 'CR306',
+      message = format('Of this payment %s euro cents can be refunded.', v_left),
+      detail = jsonb_build_object(
+        'purchaseId', p_purchase_id, 'purchaseStatus', v_purchase.status, 'refundable', v_left
+      );
+  end if;
+
+  insert into credits.refund_requests (
+    user_id, purchase_id, amount_euro_cents, who, why, next_attempt_at, created_at
+  )
+  values (v_purchase.user_id, v_purchase.id, v_amount, v_who, v_why, p_now, p_now)
+  returning * into v_request;
+  return v_request;
+end
+$$;
+
+comment on function ops.refund_purchase(uuid, text, text, bigint, timestamptz) is
+  'A goodwill refund: has the worker give money of a payment back through Stripe, all that is left of it or p_amount_euro_cents, signed with who and why. The credits go with it once Stripe reports the refund; ops.grant gives some back if the person is to keep them. Returns the request. CR001 invalid argument, CR303 no such purchase, CR306 more than is left of the payment. For mana_ops.';
+--! EndIncluded ops/refund_purchase.sql
+--! Included ops/retry_event.sql
+create or replace function ops.retry_event(p_event_id text, p_now timestamptz default now())
+returns credits.stripe_events
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event credits.stripe_events;
+begin
+  select * into v_event from credits.stripe_events e where e.id = p_event_id for no key update;
+  if not found then
+    raise exception using
+      errcode = 'CR307', message = 'There is no such event here. Stripe''s dashboard can send it again.',
+      detail = jsonb_build_object('eventId', p_event_id);
+  end if;
+  v_event.attempts := 0;
+  return stripe.apply_stored_event(v_event, p_now);
+end
+$$;
+
+comment on function ops.retry_event(text, timestamptz) is
+  'Applies a stored event of Stripe''s again, whatever came of it before, and returns it; what was done stays done once. A kept one is retried for three more days. CR307 no such event. For mana_ops.';
+--! EndIncluded ops/retry_event.sql
+--! Included ops/kept_events.sql
+create or replace function ops.kept_events()
+returns table (
+  event_id text,
+  type text,
+  reason text,
+  detail text,
+  payment_intent_id text,
+  purchase_id uuid,
+  user_id text,
+  attempts integer,
+  next_attempt_at timestamptz,
+  received_at timestamptz
+)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    e.id, e.type, e.reason, e.detail, e.payment_intent_id, e.purchase_id, e.user_id, e.attempts, e.next_attempt_at,
+    e.received_at
+  from credits.stripe_events e
+  where e.outcome = 'kept'
+  order by e.received_at, e.id;
+$$;
+
+comment on function ops.kept_events() is
+  'Stripe''s events that couldn''t be applied, oldest first, and why; without next_attempt_at nobody tries any more but ops.retry_event. For mana_service, mana_ops and mana_readonly.';
+--! EndIncluded ops/kept_events.sql
+--! Included ops/payment.sql
+create or replace function ops.payment(p_id text)
+returns table (at timestamptz, what text, id text, summary text, detail jsonb)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with named as (
+    select p.id from credits.purchases p where p.id::text = p_id
+    union
+    select p.id from credits.purchases p where p.payment_intent_id = p_id or p.checkout_session_id = p_id
+    union
+    select r.purchase_id from credits.purchase_refunds r where r.id = p_id
+    union
+    select d.purchase_id from credits.purchase_disputes d where d.id = p_id
+    union
+    select e.purchase_id from credits.stripe_events e where e.id = p_id
+  ),
+  found as (
+    select p.* from credits.purchases p join named n on n.id = p.id
+  )
+  select
+    f.created_at, 'purchase', f.id::text,
+    format(
+      '%s: %s credits for %s euro cents by %s, %s kept', f.status, f.credits, f.price_euro_cents, f.user_id,
+      f.credits_kept
+    ),
+    to_jsonb(f)
+  from found f
+  union all
+  select
+    t.created_at, 'ledger', t.id::text, format('%s %s, balance %s: %s', t.type, t.amount, t.balance_after, t.description),
+    to_jsonb(t)
+  from found f
+  join credits.transactions t
+    on t.user_id = f.user_id and (t.id = f.transaction_id or t.related_transaction_id = f.transaction_id)
+  union all
+  select d.created_at, 'debt', d.id::text, format('%s %s', d.kind, d.amount), to_jsonb(d)
+  from found f
+  join credits.debts d on d.user_id = f.user_id and d.purchase_id = f.id
+  union all
+  select
+    r.created_at, 'refund', r.id,
+    format('%s euro cents%s', r.amount_euro_cents, case when r.failed then ', failed' end),
+    to_jsonb(r)
+  from found f
+  join credits.purchase_refunds r on r.user_id = f.user_id and r.purchase_id = f.id
+  union all
+  select
+    d.created_at, 'dispute', d.id,
+    format(
+      '%s: %s euro cents, %s withdrawn, %s reinstated', coalesce(d.outcome, 'open'), d.amount_euro_cents,
+      d.withdrawn_euro_cents, d.reinstated_euro_cents
+    ),
+    to_jsonb(d)
+  from found f
+  join credits.purchase_disputes d on d.user_id = f.user_id and d.purchase_id = f.id
+  union all
+  select
+    q.created_at, 'refund request', q.id::text,
+    format('%s: %s euro cents, %s: %s', q.status, q.amount_euro_cents, q.who, q.why),
+    to_jsonb(q)
+  from found f
+  join credits.refund_requests q on q.user_id = f.user_id and q.purchase_id = f.id
+  union all
+  select e.received_at, 'event', e.id, format('%s, %s', e.type, coalesce(e.reason, e.outcome)), e.payload
+  from credits.stripe_events e
+  where e.id = p_id
+    or e.payment_intent_id = p_id
+    or e.purchase_id in (select f.id from found f)
+    or e.payment_intent_id in (select f.payment_intent_id from found f)
+  order by 1, 2, 3;
+$$;
+
+comment on function ops.payment(text) is
+  'Everything about one payment, oldest first: the purchase, its ledger rows, debts, refunds, disputes, refund requests and Stripe''s events. p_id is whatever is at hand: the id of the purchase, PaymentIntent, Checkout Session, refund, dispute or event. For mana_ops and mana_readonly.';
+--! EndIncluded ops/payment.sql
 --! Included ops/verify_balances.sql
 create or replace function ops.verify_balances()
 returns table (invariant text, user_id text, detail text)
@@ -4121,6 +5777,119 @@ $$;
 comment on function ops.verify_holds() is
   'Invariant 2: held is the sum of the open reservations, and a committed one has its charge in the ledger. Part of ops.verify().';
 --! EndIncluded ops/verify_holds.sql
+--! Included ops/verify_purchases.sql
+create or replace function ops.verify_purchases()
+returns table (invariant text, user_id text, detail text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  with refunds as (
+    select
+      r.user_id,
+      r.purchase_id,
+      sum(r.amount_euro_cents) as made,
+      coalesce(sum(r.amount_euro_cents) filter (where r.failed), 0) as failed
+    from credits.purchase_refunds r
+    group by r.user_id, r.purchase_id
+  ),
+  disputes as (
+    select
+      d.user_id,
+      d.purchase_id,
+      sum(least(d.amount_euro_cents, greatest(0, d.withdrawn_euro_cents - d.reinstated_euro_cents))) as taken
+    from credits.purchase_disputes d
+    group by d.user_id, d.purchase_id
+  ),
+  ledger as (
+    select t.user_id, coalesce(t.related_transaction_id, t.id) as transaction_id, sum(t.amount) as amount
+    from credits.transactions t
+    where t.counter_account = 'stripe'
+    group by 1, 2
+  ),
+  debts as (
+    select d.user_id, d.purchase_id, sum(d.amount) as amount
+    from credits.debts d
+    group by d.user_id, d.purchase_id
+  ),
+  checked as (
+    select
+      p.*,
+      stripe.status(p) as expected_status,
+      stripe.credits_to_keep(p) as expected_kept,
+      greatest(0, greatest(p.charge_refunded_euro_cents, coalesce(r.made, 0)) - coalesce(r.failed, 0))
+        as expected_refunded,
+      coalesce(x.taken, 0) as expected_disputed,
+      t.type as ledger_type,
+      t.amount as ledger_credited,
+      coalesce(l.amount, 0) as ledger_amount,
+      coalesce(d.amount, 0) as debt
+    from credits.purchases p
+    left join refunds r on r.user_id = p.user_id and r.purchase_id = p.id
+    left join disputes x on x.user_id = p.user_id and x.purchase_id = p.id
+    left join credits.transactions t on t.user_id = p.user_id and t.id = p.transaction_id
+    left join ledger l on l.user_id = p.user_id and l.transaction_id = p.transaction_id
+    left join debts d on d.user_id = p.user_id and d.purchase_id = p.id
+  )
+  select
+    'purchase_credit', c.user_id,
+    format('purchase %s of %s credits: ledger row %s of %s', c.id, c.credits, c.ledger_type, c.ledger_credited)
+  from checked c
+  where c.paid_at is not null
+    and (c.ledger_type is distinct from 'purchase' or c.ledger_credited is distinct from c.credits)
+  union all
+  -- Each payment credits once: no ledger row of a purchase that isn't exactly one purchase's.
+  select 'purchase_once', t.user_id, format('ledger row %s credits %s purchases', t.id, count(p.id))
+  from credits.transactions t
+  left join credits.purchases p on p.user_id = t.user_id and p.transaction_id = t.id
+  where t.type = 'purchase'
+  group by t.user_id, t.id
+  having count(p.id) <> 1
+  union all
+  select
+    'purchase_facts', c.user_id,
+    format(
+      'purchase %s: status %s, expected %s; refunded %s, expected %s; disputed %s, expected %s',
+      c.id, c.status, c.expected_status, c.refunded_euro_cents, c.expected_refunded, c.disputed_euro_cents,
+      c.expected_disputed
+    )
+  from checked c
+  where c.status <> c.expected_status
+    or c.refunded_euro_cents <> c.expected_refunded
+    or c.disputed_euro_cents <> c.expected_disputed
+  union all
+  -- What the ledger gave less what is owed is what the rest of the payment is worth: never refunded beyond itself.
+  select
+    'purchase_kept', c.user_id,
+    format(
+      'purchase %s: %s credits to keep, %s kept, ledger %s, debt %s', c.id, c.expected_kept, c.credits_kept,
+      c.ledger_amount, c.debt
+    )
+  from checked c
+  where c.credits_kept <> c.expected_kept
+    or c.credits_kept <> c.ledger_amount - c.debt
+    or c.ledger_amount < 0
+    or c.debt < 0
+  union all
+  select 'debt_sum', b.user_id, format('debt %s, debts add up to %s', b.debt, coalesce(d.amount, 0))
+  from credits.balances b
+  left join (select x.user_id, sum(x.amount) as amount from debts x group by x.user_id) d on d.user_id = b.user_id
+  where b.debt <> coalesce(d.amount, 0)
+  union all
+  select 'debt_first', b.user_id, format('owes %s with %s spendable', b.debt, b.balance - b.held)
+  from credits.balances b
+  where b.debt > 0 and b.balance > b.held
+  union all
+  select 'debt_paid', d.user_id, format('debt row %s of %s: ledger %s of %s', d.id, d.amount, t.type, t.amount)
+  from credits.debts d
+  left join credits.transactions t on t.user_id = d.user_id and t.id = d.transaction_id
+  where d.kind = 'paid' and (t.type is distinct from 'clawback' or t.amount is distinct from d.amount);
+$$;
+
+comment on function ops.verify_purchases() is
+  'Invariant 5, the payments'' part: each paid purchase is credited exactly once, what the ledger has of it less what is owed is what the rest of its payment is worth, debts add up and come first. Part of ops.verify().';
+--! EndIncluded ops/verify_purchases.sql
 --! Included ops/verify_refunds.sql
 create or replace function ops.verify_refunds()
 returns table (invariant text, user_id text, detail text)
@@ -4350,6 +6119,8 @@ as $$
   union all
   select * from ops.verify_holds()
   union all
+  select * from ops.verify_purchases()
+  union all
   select * from ops.verify_refunds()
   union all
   select * from ops.verify_once()
@@ -4366,7 +6137,7 @@ comment on function ops.verify() is
 --! EndIncluded ops/verify.sql
 --! Included grants.sql
 -- Who may call what. Functions not named here are internal: the owner's functions call them, nobody else.
-revoke execute on all functions in schema credits, gifts, sync, events, ops from public;
+revoke execute on all functions in schema credits, gifts, sync, stripe, events, ops from public;
 
 -- What the HTTP service and the worker call, and people in psql too.
 grant execute on function
@@ -4376,7 +6147,10 @@ grant execute on function
   credits.grant,
   credits.history,
   credits.init,
+  credits.packages,
   credits.pricing,
+  credits.purchase,
+  credits.purchases,
   credits.refund,
   credits.release,
   credits.reserve,
@@ -4394,8 +6168,20 @@ grant execute on function
   gifts.received_by,
   gifts.redeem,
   gifts.redeem_pending,
+  ops.kept_events,
   ops.migrations,
   ops.verify,
+  stripe.apply_event,
+  stripe.attach_customer,
+  stripe.attach_payment,
+  stripe.begin_purchase,
+  stripe.close_refund,
+  stripe.due_purchases,
+  stripe.due_refunds,
+  stripe.events_until,
+  stripe.give_up_purchase,
+  stripe.retry_events,
+  stripe.unseen_events,
   sync.activate,
   sync.change_interval,
   sync.charge_due,
@@ -4408,12 +6194,18 @@ to mana_service, mana_ops;
 
 -- By hand, signed with who and why.
 grant execute on function
+  ops.add_package,
   ops.adjust,
+  ops.change_package,
   ops.grant,
   ops.park_events,
   ops.pause_sync,
+  ops.payment,
+  ops.refund_purchase,
   ops.replay_event,
   ops.resume_sync,
+  ops.retire_package,
+  ops.retry_event,
   ops.set_low_balance_threshold
 to mana_ops;
 
@@ -4421,10 +6213,15 @@ to mana_ops;
 grant execute on function
   credits.balance,
   credits.history,
+  credits.packages,
   credits.pricing,
+  credits.purchase,
+  credits.purchases,
   credits.usage,
+  ops.kept_events,
   ops.migrations,
   ops.parked_events,
+  ops.payment,
   ops.sync_charges,
   ops.sync_due,
   ops.sync_errors,
