@@ -1,21 +1,57 @@
-/** The command line: `node src/main.ts <command>`. Each command lives in its room and is loaded when it is asked for. */
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+/** The command line: `node src/main.ts <command>`. Each command is loaded when it is asked for. */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 
 const usage = `Usage: node src/main.ts <command>
 
-  dev                 the service with everything it needs, for development (npm run dev)
-  db <command>        write migrations: watch, commit, uncommit, status, reset (npm run db -- <command>)
-`
+  serve          the service, and the worker with it unless RUN_WORKER=false (npm start)
+  worker         the worker alone
+  migrate        brings the database to the schema this version needs
+  verify         proves the books: prints what isn't true, and exits with 1 if there is anything
+  dev            the service with everything it needs, for development (npm run dev)
+  db <command>   writes migrations: watch, commit, uncommit, status, reset (npm run db -- <command>)
 
-/** What a command comes to: the exit code of the process. */
-const run = (command: string | undefined, args: ReadonlyArray<string>) => {
+Settings come from the environment: .env.example explains each.`
+
+/** What a command comes to: the exit code of the process, or a message for the person at the terminal. */
+type Command = Effect.Effect<number, Error, NodeContext.NodeContext>
+
+const run = (command: string | undefined, args: ReadonlyArray<string>): Command => {
   switch (command) {
+    case "serve":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/serve.ts")),
+        (serve) => serve.run()
+      )
+    case "worker":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/worker.ts")),
+        (worker) => worker.run()
+      )
+    case "migrate":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/migrate.ts")),
+        (migrate) => migrate.run()
+      )
+    case "verify":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/verify.ts")),
+        (verify) => verify.run()
+      )
+    case "dev":
+      return Effect.flatMap(
+        Effect.promise(() => import("./dev/dev.ts")),
+        (dev) => dev.run()
+      )
     case "db":
       return Effect.flatMap(
         Effect.promise(() => import("./dev/db.ts")),
-        ({ db }) => db(args)
+        (db) => db.run(args)
       )
+    case "help":
+    case "--help":
+      return Effect.as(Console.log(usage), 0)
     default:
       return Effect.as(Console.error(usage), 1)
   }
@@ -25,8 +61,11 @@ const [command, ...args] = process.argv.slice(2)
 
 run(command, args).pipe(
   // What people can act on is one message; anything else is a bug and comes with its trace.
-  Effect.catchAll((error) => Effect.as(Console.error(error.message), 1)),
+  Effect.catchAll(({ message, cause }) => {
+    const reason = cause instanceof Error && cause.message !== message ? `: ${cause.message}` : ""
+    return Effect.as(Console.error(`${message}${reason}`), 1)
+  }),
   Effect.tap((exitCode) => Effect.sync(() => (process.exitCode = exitCode))),
   Effect.provide(NodeContext.layer),
-  NodeRuntime.runMain()
+  NodeRuntime.runMain({ disablePrettyLogger: true })
 )

@@ -7,8 +7,8 @@ import { atMost } from "../at_most.ts"
 
 export interface DatabaseOptions {
   readonly url: Redacted.Redacted
-  /** The role the connections take on; the login role must be a member of it. */
-  readonly role: "mana_service" | "mana_worker"
+  /** The role the connections take on; the login role must be a member of it. Undefined: none but the login role. */
+  readonly role: "mana_service" | "mana_worker" | undefined
   readonly maxConnections: number
   /** Shown in pg_stat_activity. */
   readonly applicationName: string
@@ -24,7 +24,7 @@ export const makePool = (options: DatabaseOptions) =>
     Effect.sync(() => {
       const pool = new pg.Pool({
         connectionString: Redacted.value(options.url),
-        options: `-c role=${options.role}`,
+        options: options.role === undefined ? undefined : `-c role=${options.role}`,
         application_name: options.applicationName,
         max: options.maxConnections,
         connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),

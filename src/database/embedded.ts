@@ -97,7 +97,10 @@ const asOrdinaryUser = Effect.gen(function* () {
       "--inh-caps",
       caps,
       "--ambient-caps",
-      caps
+      caps,
+      // initdb asks access(2) about its neighbours, which forgets the capabilities of an ordinary user otherwise.
+      "--securebits",
+      "+no_setuid_fixup"
     ]
     if (yield* canRun(...dies, ...args)) return { prefix: ["setpriv", ...dies, ...args], user: { uid, gid } }
     return { prefix: [], user: { uid, gid }, spawnAs: { uid, gid } }

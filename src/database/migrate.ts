@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url"
 import { Data, Effect, Schema } from "effect"
 import { Logger } from "@graphile/logger"
 import * as migrations from "graphile-migrate"
+import { clearAllPools } from "graphile-migrate/dist/pg.js"
 
 export class MigrationError extends Data.TaggedError("MigrationError")<{ readonly message: string }> {}
 
@@ -56,14 +57,20 @@ export const migrationSettings = (target: MigrationTarget) =>
 const failed = (cause: unknown) =>
   new MigrationError({ message: cause instanceof Error ? cause.message : String(cause) })
 
-/** Applies every committed migration that the database lacks. Safe to call again, and by several at once. */
-export const migrate = (target: MigrationTarget) =>
+/*
+ * graphile-migrate keeps its connections for a moment after its work, and ends the process when one of them is lost:
+ * silently, if whoever started the server stops it right then. So it is left to end, and its connections are closed.
+ */
+const toTheEnd = (run: (settings: migrations.Settings) => Promise<void>) => (target: MigrationTarget) =>
   Effect.flatMap(migrationSettings(target), (settings) =>
-    Effect.tryPromise({ try: () => migrations.migrate(settings), catch: failed })
+    Effect.tryPromise({ try: () => run(settings), catch: failed }).pipe(
+      Effect.uninterruptible,
+      Effect.ensuring(Effect.sync(clearAllPools))
+    )
   )
 
+/** Applies every committed migration that the database lacks. Safe to call again, and by several at once. */
+export const migrate = toTheEnd((settings) => migrations.migrate(settings))
+
 /** `migrate`, then the migration being written (migrations/current.sql): what tests run against. */
-export const migrateToCurrent = (target: MigrationTarget) =>
-  Effect.flatMap(migrationSettings(target), (settings) =>
-    Effect.tryPromise({ try: () => migrations.current(settings), catch: failed })
-  )
+export const migrateToCurrent = toTheEnd((settings) => migrations.current(settings))

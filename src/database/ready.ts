@@ -48,29 +48,30 @@ export const migrated = Effect.gen(function* () {
   if (missing.length > 0) return yield* unfit(notMigrated(`${missing.join(", ")} missing`))
 })
 
-const Server = Schema.Struct({
-  version: Schema.Int,
-  fsync: Schema.String,
-  full_page_writes: Schema.String,
-  synchronous_commit: Schema.String
-})
+const oldest = 18
 
-/** Succeeds when the server is new enough and doesn't lose what it said it had kept. */
-export const durable = Effect.gen(function* () {
-  const servers = yield* rowsOf(
-    Server,
-    `select current_setting('server_version_num')::integer as version, current_setting('fsync') as fsync,
-       current_setting('full_page_writes') as full_page_writes, current_setting('synchronous_commit') as synchronous_commit`
-  )
-  for (const { version, ...settings } of servers) {
-    if (version < 180000) {
-      return yield* unfit(`PostgreSQL 18 or newer is needed; this one is ${Math.floor(version / 10000)}.`)
-    }
-    const off = Object.entries(settings).filter(([, value]) => value === "off")
-    if (off.length > 0) {
-      return yield* unfit(
-        `This server can lose what it has confirmed: turn on ${off.map(([name]) => name).join(", ")}.`
-      )
-    }
+/** Succeeds when the server is new enough: for uuidv7(), and for checksums of the data by default. */
+export const recent = Effect.gen(function* () {
+  const Version = Schema.Struct({ major: Schema.Int })
+  const [server] = yield* rowsOf(Version, "select current_setting('server_version_num')::integer / 10000 as major")
+  if (server !== undefined && server.major < oldest) {
+    return yield* unfit(`PostgreSQL ${oldest} or newer is needed; this one is ${server.major}.`)
   }
 })
+
+/** Succeeds when the server doesn't lose what it said it had kept. */
+export const durable = Effect.gen(function* () {
+  const off = yield* rowsOf(
+    Schema.Struct({ name: Schema.String }),
+    `select name from pg_catalog.pg_settings
+     where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by name`
+  )
+  if (off.length > 0) {
+    return yield* unfit(
+      `This server can lose what it has confirmed: turn on ${off.map(({ name }) => name).join(", ")}.`
+    )
+  }
+})
+
+/** Everything that must be so before we work on a database. */
+export const fit = Effect.all([migrated, recent, durable], { discard: true })

@@ -32,11 +32,11 @@ const keepingCurrent = <E, R>(command: string | undefined, run: Effect.Effect<nu
   })
 
 /** Runs until the command ends, and answers with its exit code. Works beside a running `npm run dev` on the same data. */
-export const db = (args: ReadonlyArray<string>) =>
+export const run = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const settings = yield* readDevSettings
     const { url, shadowUrl, rootUrl } = yield* devDatabases(settings, sharedPostgres({ dataDir: settings.dataDir }))
-    const run = Command.make(process.execPath, cli, ...args).pipe(
+    const command = Command.make(process.execPath, cli, ...args).pipe(
       Command.workingDirectory(root),
       Command.env({
         DATABASE_URL: url,
@@ -50,5 +50,5 @@ export const db = (args: ReadonlyArray<string>) =>
       Command.exitCode,
       Effect.map(Number)
     )
-    return yield* keepingCurrent(args[0], run)
+    return yield* keepingCurrent(args[0], command)
   }).pipe(Effect.scoped)

@@ -1,0 +1,10 @@
+/** `serve`: the service in production. */
+import { Effect, Layer } from "effect"
+import { readSettings } from "../config.ts"
+import { jsonLogs } from "../logs.ts"
+import { service } from "../service.ts"
+
+export const run = () =>
+  Effect.flatMap(readSettings, (settings) =>
+    Effect.provide(Layer.launch(service(settings, Layer.empty)), jsonLogs(settings.logLevel))
+  )
