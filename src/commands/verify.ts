@@ -26,7 +26,7 @@ export const run = () =>
       yield* Console.error(`${invariant}${userId === null ? "" : ` (user ${userId})`}: ${detail}`)
     }
     if (broken.length > 0) {
-      yield* Console.error(`The books are wrong in ${broken.length} places.`)
+      yield* Console.error(`The books are wrong in ${broken.length} ${broken.length === 1 ? "place" : "places"}.`)
       return 1
     }
     yield* Console.log("The books are true.")

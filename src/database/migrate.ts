@@ -11,6 +11,9 @@ export class MigrationError extends Data.TaggedError("MigrationError")<{ readonl
 
 const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
 
+/** The migration being written. */
+export const currentMigration = path.join(root, "migrations/current.sql")
+
 // What .gmrc may hold here; graphile-migrate checks the actions themselves.
 const Actions = Schema.mutable(
   Schema.Array(Schema.Union(Schema.String, Schema.Struct({ _: Schema.Literal("command"), command: Schema.String })))
@@ -61,16 +64,25 @@ const failed = (cause: unknown) =>
  * graphile-migrate keeps its connections for a moment after its work, and ends the process when one of them is lost:
  * silently, if whoever started the server stops it right then. So it is left to end, and its connections are closed.
  */
-const toTheEnd = (run: (settings: migrations.Settings) => Promise<void>) => (target: MigrationTarget) =>
-  Effect.flatMap(migrationSettings(target), (settings) =>
-    Effect.tryPromise({ try: () => run(settings), catch: failed }).pipe(
-      Effect.uninterruptible,
-      Effect.ensuring(Effect.sync(clearAllPools))
+const toTheEnd =
+  <A>(run: (settings: migrations.Settings) => Promise<A>) =>
+  (target: MigrationTarget) =>
+    Effect.flatMap(migrationSettings(target), (settings) =>
+      Effect.tryPromise({ try: () => run(settings), catch: failed }).pipe(
+        Effect.uninterruptible,
+        Effect.ensuring(Effect.sync(clearAllPools))
+      )
     )
-  )
 
 /** Applies every committed migration that the database lacks. Safe to call again, and by several at once. */
 export const migrate = toTheEnd((settings) => migrations.migrate(settings))
 
 /** `migrate`, then the migration being written (migrations/current.sql): what tests run against. */
 export const migrateToCurrent = toTheEnd((settings) => migrations.current(settings))
+
+/** What the database lacks, and whether a migration is being written: the blank one isn't. */
+export const migrationStatus = toTheEnd(async (settings) => {
+  const { remainingMigrations = [] } = await migrations.status(settings)
+  const text = await fs.readFile(currentMigration, "utf8")
+  return { missing: remainingMigrations, isWriting: text.trim() !== settings.blankMigrationContent?.trim() }
+})

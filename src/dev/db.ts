@@ -3,15 +3,14 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Command } from "@effect/platform"
-import { Effect } from "effect"
+import { Console, Effect } from "effect"
 import { readDevSettings } from "../config.ts"
 import { sharedPostgres } from "../database/embedded.ts"
-import { readGmrc } from "../database/migrate.ts"
+import { currentMigration, type MigrationTarget, migrationStatus, readGmrc } from "../database/migrate.ts"
 import { devDatabases } from "./databases.ts"
 
 const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
 const cli = fileURLToPath(new URL("cli.js", import.meta.resolve("graphile-migrate")))
-const current = path.join(root, "migrations/current.sql")
 
 /**
  * The migration being written, as graphile-migrate wants it for this command. `uncommit` asks for an empty one, and ours
@@ -21,14 +20,24 @@ const current = path.join(root, "migrations/current.sql")
 const keepingCurrent = <E, R>(command: string | undefined, run: Effect.Effect<number, E, R>) =>
   Effect.gen(function* () {
     if (command !== "commit" && command !== "uncommit") return yield* run
-    const before = yield* Effect.promise(() => fs.readFile(current, "utf8"))
+    const before = yield* Effect.promise(() => fs.readFile(currentMigration, "utf8"))
     const { blankMigrationContent } = yield* readGmrc
     if (command === "uncommit" && before.trim() === blankMigrationContent.trim()) {
-      yield* Effect.promise(() => fs.writeFile(current, ""))
+      yield* Effect.promise(() => fs.writeFile(currentMigration, ""))
     }
     const exitCode = yield* run
-    if (exitCode !== 0) yield* Effect.promise(() => fs.writeFile(current, before))
+    if (exitCode !== 0) yield* Effect.promise(() => fs.writeFile(currentMigration, before))
     return exitCode
+  })
+
+/** In place of graphile-migrate's own, for which the blank migration is one that somebody is writing. */
+const status = (target: MigrationTarget) =>
+  Effect.gen(function* () {
+    const { missing, isWriting } = yield* migrationStatus(target)
+    if (missing.length > 0) yield* Console.log(`Committed, and not applied here: ${missing.join(", ")}`)
+    if (isWriting) yield* Console.log("migrations/current.sql holds a migration that isn't committed.")
+    if (missing.length === 0 && !isWriting) yield* Console.log("Up to date.")
+    return (missing.length > 0 ? 1 : 0) + (isWriting ? 2 : 0)
   })
 
 /** Runs until the command ends, and answers with its exit code. Works beside a running `npm run dev` on the same data. */
@@ -36,6 +45,7 @@ export const run = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const settings = yield* readDevSettings
     const { url, shadowUrl, rootUrl } = yield* devDatabases(settings, sharedPostgres({ dataDir: settings.dataDir }))
+    if (args[0] === "status") return yield* status({ url, shadowUrl })
     const command = Command.make(process.execPath, cli, ...args).pipe(
       Command.workingDirectory(root),
       Command.env({

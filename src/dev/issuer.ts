@@ -11,11 +11,11 @@ export class IssuerError extends Data.TaggedError("IssuerError")<{ readonly mess
 /** Whom a token is for, in the words of its claims. */
 export const Person = Schema.Struct({
   sub: userId,
-  email: Schema.optional(Schema.NonEmptyString),
+  email: Schema.optionalWith(Schema.NonEmptyString, { exact: true }),
   /** Where there is an email: true unless said otherwise. */
-  email_verified: Schema.optional(Schema.Boolean),
-  name: Schema.optional(Schema.NonEmptyString),
-  role: Schema.optional(Schema.NonEmptyString)
+  email_verified: Schema.optionalWith(Schema.Boolean, { exact: true }),
+  name: Schema.optionalWith(Schema.NonEmptyString, { exact: true }),
+  role: Schema.optionalWith(Schema.NonEmptyString, { exact: true })
 })
 export type Person = typeof Person.Type
 

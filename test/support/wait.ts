@@ -1,8 +1,12 @@
 /** Waiting by condition, never by time. */
 
 /** Asks again until the answer is as hoped; fails after ten seconds, which is beyond any wait of a healthy run. */
-export const eventually = async <A>(ask: () => Promise<A>, hoped: (answer: A) => boolean): Promise<A> => {
-  const deadline = Date.now() + 10_000
+export const eventually = async <A>(
+  ask: () => Promise<A>,
+  hoped: (answer: A) => boolean,
+  within = 10_000
+): Promise<A> => {
+  const deadline = Date.now() + within
   for (;;) {
     const answer = await ask()
     if (hoped(answer)) return answer
