@@ -32,8 +32,9 @@ const fetchKeys = async (url: string): Promise<FindKey> => {
     redirect: "error",
     headers: { accept: "application/json" }
   })
+  const text = await response.text()
   if (!response.ok) throw new Error(`${url} answered ${response.status}`)
-  return createLocalJWKSet(Schema.decodeUnknownSync(Jwks)(await response.json()))
+  return createLocalJWKSet(Schema.decodeUnknownSync(Schema.parseJson(Jwks))(text))
 }
 
 /** Finds the key that a token was signed with; fetches the set at first use, when it is stale, and for a new key. */

@@ -3,8 +3,10 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { UserAuth } from "./auth.ts"
 import { IdempotencyKeyReused, InsufficientCredits, TransactionNotFound } from "./errors.ts"
-import { appId, input, credits as sum, keyHeaders, oneOf, queryTime, queryWhole, uuid } from "./fields.ts"
+import { appId, credits as sum, input, oneOf, uuid } from "./fields.ts"
+import { keyHeaders } from "./headers.ts"
 import { Balance, debit, Debited, Transaction, TransactionType } from "./ledger.ts"
+import { queryTime, queryWhole } from "./query.ts"
 
 export const Usage = Schema.Array(
   Schema.Struct({

@@ -17,19 +17,18 @@ import {
   input,
   description,
   idempotencyKey,
-  keyHeaders,
-  metadata,
   optional,
-  queryTime,
-  serviceHeaders,
   text,
   userId,
   uuid,
   whole,
   wireTime
 } from "./fields.ts"
+import { keyHeaders, serviceHeaders } from "./headers.ts"
 import { LargeBody } from "./large-body.ts"
 import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
+import { metadata } from "./metadata.ts"
+import { queryTime } from "./query.ts"
 
 /** One of many debits: what `use` takes. */
 export const Debit = Schema.Struct({ userId, ...debit }).annotations({ identifier: "Debit" })

@@ -6,8 +6,6 @@ import {
   credits,
   description,
   idempotencyKey,
-  keptMetadata,
-  metadata,
   oneOf,
   operation,
   optional,
@@ -15,6 +13,7 @@ import {
   uuid,
   wireTime
 } from "./fields.ts"
+import { keptMetadata, metadata } from "./metadata.ts"
 
 export const TransactionType = oneOf("purchase", "usage", "refund", "gift", "grant", "clawback", "expiry", "adjustment")
 

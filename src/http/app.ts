@@ -3,12 +3,16 @@ import { randomUUID } from "node:crypto"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Chunk, Effect } from "effect"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
+import { ourRequest } from "./body.ts"
 import { answerFailure } from "./failures.ts"
-import { withOurBody } from "./body.ts"
 import { newState, requestState, type RequestState, withState } from "./request-state.ts"
 
-// A percent-encoded user id of 128 characters of 4 bytes; find-my-way takes a longer one for no route at all.
-const maxParamLength = 128 * 4 * 3
+const routerConfig = {
+  caseSensitive: true,
+  ignoreDuplicateSlashes: false,
+  // Longer than any path can be: the contract says how long a parameter is, not the router with a 404.
+  maxParamLength: 1_000_000
+}
 
 const saneId = /^[\w.:-]{1,128}$/
 
@@ -18,17 +22,26 @@ const requestId = (request: HttpServerRequest.HttpServerRequest) => {
   return given !== undefined && saneId.test(given) ? given : randomUUID()
 }
 
-const pathOf = (url: string) => url.split("?", 1)[0] ?? url
-
-/** The methods that some route knows for a path. */
+/** The methods that some route knows for a path; undefined for what is no path. */
 const methodsByPath = (routes: ReadonlyArray<{ readonly method: string; readonly path: string }>) => {
   const patterns = routes.map(({ method, path }) => ({
     method,
-    pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}$`)
+    pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}/?$`)
   }))
-  return (url: string) => [
-    ...new Set(patterns.filter(({ pattern }) => pattern.test(pathOf(url))).map(({ method }) => method))
-  ]
+  return (url: string) => {
+    const [path = ""] = url.split("?", 1)
+    if (!isEncoded(path)) return undefined
+    return [...new Set(patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+  }
+}
+
+const isEncoded = (path: string) => {
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The route's pattern for the log: a path itself may name a user. */
@@ -62,7 +75,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
   Effect.gen(function* () {
     const routed = yield* HttpRouter.use(router, (handler) => Effect.zipRight(noteRoute, handler)).pipe(
       HttpRouter.toHttpApp,
-      HttpRouter.withRouterConfig({ maxParamLength })
+      HttpRouter.withRouterConfig(routerConfig)
     )
     const methods = methodsByPath(Chunk.toReadonlyArray(router.routes))
     const cors = corsHeaders(options.corsOrigins)
@@ -71,7 +84,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
       isPreflight(request)
         ? Effect.succeed(preflightAnswer)
         : routed.pipe(
-            Effect.provideService(HttpServerRequest.HttpServerRequest, withOurBody(request)),
+            Effect.provideService(HttpServerRequest.HttpServerRequest, ourRequest(request)),
             Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
           )
 

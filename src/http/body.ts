@@ -83,17 +83,21 @@ const parse = (text: string) =>
       : yield* Effect.fail(wrong("The body must be a JSON object."))
   })
 
+/** The router takes a `;` for the beginning of the query, and so one user's path for another's. */
+const withoutSemicolons = (url: string) => url.replace(/^[^?]*/, (path) => path.replaceAll(";", "%3B"))
+
 /**
  * The request with our reading of its body in place of the platform's, which destroys the connection of a large one
- * and takes any type. HttpApi makes a defect of a body that can't be read, whatever the reason; so do we, and app.ts
- * finds the problem in it.
+ * and takes any type. HttpApi makes a defect of a body that can't be read, whatever the reason; so do we, and
+ * failures.ts finds the problem in it.
  */
-export const withOurBody = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
+export const ourRequest = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
   const text = readText(NodeHttpServerRequest.toIncomingMessage(request))
   const json = Effect.flatMap(text, parse)
   const value = (effect: Effect.Effect<unknown, unknown>) => ({ value: Effect.orDie(effect) })
   // With any other type HttpApi asks for one of the others: `text` complains of the type before it reads.
   return Object.create(request, {
+    url: { value: withoutSemicolons(request.url) },
     text: value(text),
     json: value(json),
     urlParamsBody: value(text),

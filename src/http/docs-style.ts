@@ -11,6 +11,7 @@ code { font-family: ui-monospace, monospace; font-size: 0.9em; overflow-wrap: an
 small { opacity: 0.75; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.75rem 0.3rem 0; border-top: 1px solid var(--line); font-weight: normal; }
+th { width: 16rem; }
 nav a { margin-right: 1rem; }
 tr:target, section:target { background: color-mix(in srgb, Highlight 25%, transparent); }
 `

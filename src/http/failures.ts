@@ -3,7 +3,7 @@ import { HttpApiError, HttpServerError, HttpServerResponse } from "@effect/platf
 import { Cause, Effect, Schema } from "effect"
 import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
 import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
-import { invalidBySchema } from "./invalid.ts"
+import { invalid, invalidBySchema } from "./invalid.ts"
 import type { RequestState } from "./request-state.ts"
 
 const isProblem = Schema.is(Problem)
@@ -21,7 +21,8 @@ const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }:
 /** nginx's number for a client that went away; nobody reads it but the log. */
 const clientGone = HttpServerResponse.empty({ status: 499 })
 
-const notFound = (state: RequestState, methods: ReadonlyArray<string>) => {
+const notFound = (state: RequestState, methods: ReadonlyArray<string> | undefined) => {
+  if (methods === undefined) return invalid({ path: "", message: "The path isn't percent-encoded UTF-8." })
   if (methods.length === 0) return makeProblem(NotFound, "There is nothing at this address. GET /docs lists what is.")
   state.headers["allow"] = methods.join(", ")
   return makeProblem(MethodNotAllowed, `This address knows ${methods.join(", ")} only.`)
@@ -31,8 +32,8 @@ const notFound = (state: RequestState, methods: ReadonlyArray<string>) => {
 export const answerFailure = (
   cause: Cause.Cause<unknown>,
   state: RequestState,
-  /** The methods that the request's path knows. */
-  methods: () => ReadonlyArray<string>
+  /** The methods that the request's path knows; undefined where it is no path. */
+  methods: () => ReadonlyArray<string> | undefined
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.succeed(clientGone)
   const error = Cause.squash(cause)

@@ -1,6 +1,16 @@
 import * as fs from "node:fs"
+import { HttpApiError } from "@effect/platform"
+import { Cause, Effect, Logger } from "effect"
 import { expect, test } from "vitest"
 import { refusals } from "../../src/http/ask.ts"
+import { answerFailure } from "../../src/http/failures.ts"
+import { newState } from "../../src/http/request-state.ts"
+import { database } from "../support/database.ts"
+import { authService, serviceKey, startService } from "./support.ts"
+
+const db = await database()
+const auth = await authService()
+const service = await startService(db, auth)
 
 /** The rows of the table in sql/errors.md: SQLSTATE, meaning, facts, HTTP, code. */
 const catalogue = fs
@@ -14,4 +24,61 @@ test("sql/errors.md and the table of refusals agree", () => {
   expect(catalogue.length).toBeGreaterThan(5)
   const table = Object.entries(refusals).map(([sqlstate, { status, code }]) => ({ sqlstate, status, code }))
   expect(table).toEqual(catalogue)
+})
+
+test("a mistake of ours is answered with a request id and nothing else of it, and logged with everything", async () => {
+  await db.query("alter function credits.pricing() rename to lost")
+  const { status, headers, json, text } = await service.request("GET", "/api/v1/credits/pricing", {
+    headers: { "x-request-id": "it-broke" }
+  })
+  await db.query("alter function credits.lost() rename to pricing")
+  expect([status, headers.get("content-type")]).toEqual([500, "application/problem+json"])
+  expect(json).toEqual({
+    type: "https://credits.mana.how/docs#internal_error",
+    title: "Our mistake",
+    status: 500,
+    detail: "Something went wrong on our side. Report it with the request id.",
+    code: "internal_error",
+    message: json.detail,
+    requestId: "it-broke"
+  })
+  expect(text).not.toMatch(/pricing|select|function|\.ts/)
+  const logged = service.lines.filter((line) => line.includes('"requestId":"it-broke"'))
+  expect(logged).toHaveLength(2)
+  expect(logged[0]).toContain("credits.pricing")
+})
+
+test("a refusal that the route doesn't declare is a mistake of ours", async () => {
+  await db.query(`create or replace function credits.init(p_user_id text) returns jsonb language plpgsql security definer
+    as $$ begin raise exception using errcode = 'CR999', message = 'secret', detail = '{}'; end $$`)
+  const { status, json, text } = await service.request("POST", "/api/v1/internal/credits/init", {
+    headers: { "x-service-key": serviceKey },
+    body: { userId: "x" }
+  })
+  expect([status, json.code]).toEqual([500, "internal_error"])
+  expect(text).not.toContain("secret")
+})
+
+test("an answer of the database that isn't as agreed is a mistake of ours", async () => {
+  await db.query(`create or replace function credits.balance(p_user_id text, p_at timestamptz default null) returns jsonb
+    language sql stable security definer as $$ select '{"balance": "many"}'::jsonb $$`)
+  const { status, json } = await service.request("GET", "/api/v1/internal/credits/balance/x", {
+    headers: { "x-service-key": serviceKey }
+  })
+  expect([status, json.code]).toEqual([500, "internal_error"])
+})
+
+test("an answer that doesn't encode is a mistake of ours, not the caller's", async () => {
+  const error = new HttpApiError.HttpApiDecodeError({ issues: [], message: "" })
+  const answered = (asked: boolean) => {
+    const state = newState("id")
+    state.asked = asked
+    return Effect.runPromise(
+      answerFailure(Cause.fail(error), state, () => []).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, Logger.none))
+      )
+    )
+  }
+  expect((await answered(false)).status).toBe(400)
+  expect((await answered(true)).status).toBe(500)
 })

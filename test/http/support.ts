@@ -9,13 +9,17 @@ import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
 import { make as makeListener, type Patience } from "../../src/http/listener.ts"
 import { server } from "../../src/http/server.ts"
+import { WorkerHealth, type WorkerState } from "../../src/worker/health.ts"
 import type { TestDatabase } from "../support/database.ts"
 
 export const serviceKey = "test-service-key"
 export const otherServiceKey = "the-key-before-the-rotation"
 
+/** When what was started is stopped: after the file (afterAll), or after one test of it (onTestFinished). */
+type Over = (stop: () => Promise<void>) => void
+
 /** Plays the auth service: publishes keys, signs tokens, and can be away. */
-export const authService = async () => {
+export const authService = async (whenOver: Over = afterAll) => {
   const makeKey = async (kid: string) => {
     const { privateKey, publicKey } = await generateKeyPair("EdDSA", { extractable: true })
     return { kid, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg: "EdDSA", use: "sig" } }
@@ -29,7 +33,7 @@ export const authService = async () => {
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ keys: [key.jwk] }))
   })
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
-  afterAll(() => new Promise((resolve) => listener.close(resolve)))
+  whenOver(() => new Promise((resolve) => listener.close(() => resolve())))
   const address = listener.address()
   const port = typeof address === "object" && address !== null ? address.port : 0
   const url = `http://127.0.0.1:${port}`
@@ -64,6 +68,8 @@ export type AuthService = Awaited<ReturnType<typeof authService>>
 export interface ServiceOptions {
   readonly settings?: Partial<Settings>
   readonly patience?: Patience
+  readonly whenOver?: Over
+  readonly worker?: WorkerState
 }
 
 export interface RawRequest {
@@ -71,8 +77,9 @@ export interface RawRequest {
   readonly body?: unknown
 }
 
-/** Starts the service on a test file's database; stopped after the file, or by `stop`. */
+/** Starts the service on a test file's database; stopped after the file unless `whenOver` says otherwise. */
 export const startService = async (db: TestDatabase, auth: AuthService, options: ServiceOptions = {}) => {
+  const { whenOver = afterAll } = options
   const settings: Settings = {
     databaseUrl: Redacted.make(db.urlAs("mana_service")),
     databaseMaxConnections: 10,
@@ -81,7 +88,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     serviceKeys: [Redacted.make(serviceKey), Redacted.make(otherServiceKey)],
     host: "127.0.0.1",
     port: 0,
-    baseUrl: "http://127.0.0.1",
+    baseUrl: "https://credits.example",
     corsOrigins: [],
     appUrl: Option.none(),
     stripe: Option.none(),
@@ -113,6 +120,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     Layer.provideMerge(listener),
     Layer.provide(database),
     Layer.provide(Layer.succeed(AppSettings, settings)),
+    Layer.provide(Layer.succeed(WorkerHealth, { state: Effect.succeed(options.worker ?? "elsewhere") })),
     Layer.provide(Logger.replace(Logger.defaultLogger, logger))
   )
   const scope = Effect.runSync(Scope.make())
@@ -122,7 +130,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
   const port = address._tag === "TcpAddress" ? address.port : 0
   const url = `http://127.0.0.1:${port}`
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
-  afterAll(stop)
+  whenOver(stop)
 
   /** A client derived from the contract, with these headers on every request; its answers and failures as promises. */
   const clientWith = (headers: Readonly<Record<string, string>>) =>
@@ -136,12 +144,13 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
   return {
     url,
     port,
+    /** Where clients are told to go on. */
+    baseUrl: settings.baseUrl,
     stop,
     /** What it logged, a JSON document a line. */
     lines,
     asUser: async (userId: string) => clientWith({ authorization: `Bearer ${await auth.token(userId)}` }),
-    asService: (appId?: string) =>
-      clientWith({ "x-service-key": serviceKey, ...(appId === undefined ? {} : { "x-app-id": appId }) }),
+    asService: () => clientWith({ "x-service-key": serviceKey }),
 
     /** A raw request: `body` is sent as it is when it is text, else as JSON. */
     request: async (method: string, path: string, { headers, body }: RawRequest = {}) => {
@@ -155,10 +164,13 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
         status: response.status,
         headers: response.headers,
         text,
-        json: response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : undefined
+        json: text !== "" && response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : undefined
       }
     }
   }
 }
 
 export const run = Effect.runPromise
+
+/** What it fails with. */
+export const failure = <A, E>(effect: Effect.Effect<A, E>): Promise<E> => Effect.runPromise(Effect.flip(effect))

@@ -1,0 +1,34 @@
+/** JSON that callers give us to keep. */
+import { Schema } from "effect"
+import { isStorable, notStorable } from "./fields.ts"
+
+/** Deeper than anything people write, and shallow enough for every parser on the way. */
+const maxDepth = 100
+
+const jsonFault = (value: unknown): string | undefined => {
+  const rest: Array<{ readonly value: unknown; readonly depth: number }> = [{ value, depth: 1 }]
+  for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
+    if (typeof next.value === "string" && !isStorable(next.value)) return notStorable
+    // JSON.parse makes Infinity of 1e999, which no JSON can say.
+    if (typeof next.value === "number" && !Number.isFinite(next.value)) return "must not hold a number beyond 1e308"
+    if (typeof next.value !== "object" || next.value === null) continue
+    if (next.depth > maxDepth) return `must not be nested deeper than ${maxDepth} levels`
+    for (const [key, inner] of Object.entries(next.value)) {
+      if (!isStorable(key)) return notStorable
+      rest.push({ value: inner, depth: next.depth + 1 })
+    }
+  }
+  return undefined
+}
+
+const metadataFault = (value: unknown) =>
+  typeof value !== "object" || value === null || Array.isArray(value) ? "must be a JSON object" : jsonFault(value)
+
+// Its size is for SQL to judge, which writes it.
+export const metadata = Schema.Object.pipe(Schema.filter((value) => metadataFault(value) === undefined)).annotations({
+  message: ({ actual }) => ({ message: metadataFault(actual) ?? "must be a JSON object", override: true }),
+  jsonSchema: { type: "object", description: "At most 8 KiB of JSON" }
+})
+
+/** The same in an answer. */
+export const keptMetadata = Schema.NullOr(Schema.Object.annotations({ jsonSchema: { type: "object" } }))

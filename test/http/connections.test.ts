@@ -1,0 +1,164 @@
+import * as net from "node:net"
+import { expect, test } from "vitest"
+import { database } from "../support/database.ts"
+import { eventually } from "../support/wait.ts"
+import { authService, serviceKey, startService } from "./support.ts"
+
+const db = await database()
+const auth = await authService()
+const service = await startService(db, auth)
+const impatient = await startService(db, auth, {
+  patience: { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50 }
+})
+
+/** A connection on which nothing but what a test writes is sent, and all that comes back until it ends. */
+const connect = async (port: number) => {
+  const socket = net.connect(port, "127.0.0.1")
+  let received = ""
+  socket.setEncoding("utf8").on("data", (chunk: string) => (received += chunk))
+  // Cut off in the middle of what we send: what came back until then counts.
+  socket.on("error", () => undefined)
+  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()))
+  await new Promise<void>((resolve) => socket.once("connect", resolve))
+  return {
+    socket,
+    write: (text: string) => socket.write(text),
+    ended: async () => {
+      await ended
+      return received
+    },
+    received: (hoped: (text: string) => boolean) => eventually(async () => received, hoped)
+  }
+}
+
+const path = "/api/v1/internal/credits/use"
+const head = (headers: ReadonlyArray<string>, target = path) =>
+  [
+    `POST ${target} HTTP/1.1`,
+    "Host: x",
+    `X-Service-Key: ${serviceKey}`,
+    "Content-Type: application/json",
+    ...headers,
+    "",
+    ""
+  ].join("\r\n")
+const debit = (userId: string) => JSON.stringify({ userId, amount: 1, appId: "a", description: "d" })
+const whole = (body: string, headers: ReadonlyArray<string> = [], target = path) =>
+  head([`Content-Length: ${body.length}`, ...headers], target) + body
+
+test.each([
+  ["a head that never ends", "POST / HTTP/1.1\r\nHost: x\r\n"],
+  ["a body that never comes", head(["Content-Length: 10"])],
+  ["half a body", `${head(["Content-Length: 100"])}{"userId":`],
+  ["a chunk that never comes", `${head(["Transfer-Encoding: chunked"])}5\r\n{"a"`]
+])("%s is waited for, but not for long", async (_what, text) => {
+  const before = await db.books()
+  const { write, ended } = await connect(impatient.port)
+  write(text)
+  const answer = await ended()
+  expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+  expect(answer).toContain("application/problem+json")
+  expect(await db.books()).toEqual(before)
+})
+
+test("a body that comes in drops is cut off all the same", async () => {
+  const { socket, write, ended } = await connect(impatient.port)
+  write(head(["Content-Length: 60000"]))
+  const drops = setInterval(() => socket.write(" "), 20)
+  expect(await ended()).toMatch(/^HTTP\/1\.1 408 /)
+  clearInterval(drops)
+})
+
+test.each([
+  ["nonsense", "nonsense\r\n\r\n", 400],
+  ["no host", "GET /health HTTP/1.1\r\n\r\n", 400],
+  ["TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
+  ["a length and chunks", `${head(["Content-Length: 5", "Transfer-Encoding: chunked"])}0\r\n\r\n`, 400],
+  ["two lengths", head(["Content-Length: 5", "Content-Length: 6"]), 400],
+  ["a broken chunk", `${head(["Transfer-Encoding: chunked"])}zz\r\n`, 400],
+  ["headers beyond 16 KiB", head([`X-Long: ${"x".repeat(20_000)}`]), 431]
+])("%s is refused, and the connection ended", async (_what, text, status) => {
+  const { write, ended } = await connect(service.port)
+  write(text)
+  expect(await ended()).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+})
+
+test("an offer to upgrade is declined, and the request answered", async () => {
+  const userId = await db.userWith(5)
+  const { socket, write, received } = await connect(service.port)
+  write(whole(debit(userId), ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ"]))
+  expect(await received((text) => text.includes('"success":true'))).toMatch(/^HTTP\/1\.1 200 /)
+  socket.destroy()
+})
+
+test("who asks before sending a body is told to go on", async () => {
+  const userId = await db.userWith(5)
+  const { socket, write, received } = await connect(service.port)
+  write(head([`Content-Length: ${debit(userId).length}`, "Expect: 100-continue"]))
+  expect(await received((text) => text.includes("\r\n\r\n"))).toBe("HTTP/1.1 100 Continue\r\n\r\n")
+  write(debit(userId))
+  expect(await received((text) => text.includes('"success":true'))).toContain("HTTP/1.1 200 OK")
+  socket.destroy()
+})
+
+test("several requests on one connection, sent at once, are answered in order", async () => {
+  const userId = await db.userWith(5)
+  const { socket, write, received } = await connect(service.port)
+  write(
+    whole(debit(userId)) +
+      whole("[]") +
+      whole(debit(userId), [], "http://elsewhere.example/api/v1/internal/credits/use")
+  )
+  const answer = await received((text) => (text.match(/HTTP\/1\.1/g) ?? []).length === 3)
+  expect([...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual(["200", "400", "200"])
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 3 })
+  socket.destroy()
+})
+
+test("a body without end is refused, and not read without end", async () => {
+  const { socket, ended, write } = await connect(service.port)
+  write(head(["Transfer-Encoding: chunked"]))
+  const chunk = `4000\r\n${" ".repeat(0x4000)}\r\n`
+  const more = () => {
+    while (socket.writable && socket.write(chunk));
+    if (socket.writable) socket.once("drain", more)
+  }
+  more()
+  expect(await ended()).toMatch(/^HTTP\/1\.1 413 /)
+})
+
+test("a body broken off writes nothing", async () => {
+  const before = await db.books()
+  const { socket, write } = await connect(service.port)
+  const lines = service.lines.length
+  write(`${head(["Content-Length: 1000"])}{"userId":"x"`)
+  // Once it is read, so that the hanging up comes after.
+  await new Promise((resolve) => setImmediate(resolve))
+  socket.destroy()
+  await eventually(
+    async () => service.lines.slice(lines),
+    (lately) => lately.some((line) => line.includes('"route":"/api/v1/internal/credits/use"'))
+  )
+  expect(await db.books()).toEqual(before)
+})
+
+test("a debit whose client hung up is done, whole and once", async () => {
+  const userId = await db.userWith(5)
+  const holder = await db.pool.connect()
+  await holder.query("begin")
+  await holder.query("select from credits.balances where user_id = $1 for update", [userId])
+  const { socket, write } = await connect(service.port)
+  write(whole(debit(userId)))
+  const waiting = () =>
+    db.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+  await eventually(waiting, (rows) => rows.length === 1)
+  socket.destroy()
+  await holder.query("commit")
+  holder.release()
+  expect(
+    await eventually(
+      () => db.balanceRow(userId),
+      (row) => row.version === 2
+    )
+  ).toMatchObject({ balance: 4 })
+})
