@@ -95,9 +95,9 @@ test("who asks before sending a body is told to go on", async () => {
   const userId = await db.userWith(5)
   const { socket, write, received } = await connect(service.port)
   write(head([`Content-Length: ${debit(userId).length}`, "Expect: 100-continue"]))
-  await received((text) => text.startsWith("HTTP/1.1 100 "))
+  expect(await received((text) => text.includes("\r\n\r\n"))).toBe("HTTP/1.1 100 Continue\r\n\r\n")
   write(debit(userId))
-  expect(await received((text) => text.includes('"success":true'))).toContain("HTTP/1.1 200 ")
+  expect(await received((text) => text.includes('"success":true'))).toContain("HTTP/1.1 200 OK")
   socket.destroy()
 })
 

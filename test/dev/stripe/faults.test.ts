@@ -30,15 +30,16 @@ describe("a fault", () => {
     it.scopedLive(`${kind}: the client sees it, the work is ${expected[kind].done ? "" : "not "}done`, () =>
       Effect.gen(function* () {
         const { simulator } = yield* simulated()
-        const client = patient(simulator, kind.startsWith("timeout") ? 100 : 5000)
-        const create = ask(() => client.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
+        const create = (client: Stripe) => ask(() => client.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
         // The library itself tries once more after a reset.
         const times = kind.startsWith("reset") ? 2 : 1
         yield* simulator.faults.next(kind, { times })
-        expect(said(yield* Effect.flip(create))).toMatchObject(expected[kind].error)
+        expect(
+          said(yield* Effect.flip(create(patient(simulator, kind.startsWith("timeout") ? 300 : 5000))))
+        ).toMatchObject(expected[kind].error)
         expect(yield* simulator.faults.struck).toHaveLength(times)
         expect(yield* simulator.paymentIntents).toHaveLength(expected[kind].done ? 1 : 0)
-        const again = yield* Effect.either(create)
+        const again = yield* Effect.either(create(patient(simulator, 5000)))
         // A 500 that the key remembers stays; after anything else the same key gets its one PaymentIntent.
         expect(again._tag).toBe(kind === "500-after" ? "Left" : "Right")
         expect(yield* simulator.paymentIntents).toHaveLength(1)
@@ -80,11 +81,11 @@ describe("random faults", () => {
     })
   )
 
-  it.scopedLive("never make a second PaymentIntent for one key, in 200 purchases", () =>
+  it.scopedLive("never make a second PaymentIntent for one key, in 80 purchases", () =>
     Effect.gen(function* () {
       const { simulator } = yield* simulated()
-      const client = patient(simulator, 200)
-      yield* simulator.faults.randomly({ seed: 7, chance: 0.5, method: "POST" })
+      const client = patient(simulator, 1000)
+      yield* simulator.faults.randomly({ seed: 7, chance: 0.3, method: "POST" })
       const buy = (n: number) =>
         ask(() =>
           client.paymentIntents.create({ ...purchase, metadata: { purchase: `${n}` } }, { idempotencyKey: `buy-${n}` })
@@ -93,14 +94,14 @@ describe("random faults", () => {
           Effect.either
         )
       const results = yield* Effect.all(
-        Array.from({ length: 200 }, (_, n) => buy(n)),
-        { concurrency: 100 }
+        Array.from({ length: 80 }, (_, n) => buy(n)),
+        { concurrency: 10 }
       )
       const made = (yield* simulator.paymentIntents).map(({ metadata }) => metadata["purchase"])
       expect(new Set(made).size).toBe(made.length)
       // Whoever got an answer has a PaymentIntent; a few keys remember a 500 though the work was done.
-      expect(made.length).toBe(200)
-      expect(results.filter(({ _tag }) => _tag === "Right").length).toBeGreaterThan(120)
+      expect(made.length).toBe(80)
+      expect(results.filter(({ _tag }) => _tag === "Right").length).toBeGreaterThan(60)
       expect(new Set((yield* simulator.faults.struck).map(({ kind }) => kind)).size).toBe(8)
     })
   )

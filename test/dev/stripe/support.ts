@@ -41,16 +41,19 @@ export interface Received {
   readonly signature: string
 }
 
-/** Listens for webhooks. Answers with the next of `statuses`, then with 200. */
-export const receiver = (statuses: ReadonlyArray<number> = []) =>
+const idIn = (body: string): string => JSON.parse(body).id
+
+/** Listens for webhooks. `answer` says the status, knowing the ids that came before and the one that just came. */
+export const receiver = (answer: (earlier: ReadonlyArray<string>, id: string) => number = () => 200) =>
   Effect.gen(function* () {
     const received: Array<Received> = []
     const server = http.createServer((request, response) => {
       let body = ""
       request.on("data", (chunk) => (body += String(chunk)))
       request.on("end", () => {
+        const earlier = received.map((it) => idIn(it.body))
         received.push({ body, signature: String(request.headers["stripe-signature"]) })
-        response.writeHead(statuses[received.length - 1] ?? 200).end()
+        response.writeHead(answer(earlier, idIn(body))).end()
       })
     })
     yield* Effect.acquireRelease(
@@ -66,7 +69,7 @@ export const receiver = (statuses: ReadonlyArray<number> = []) =>
     return {
       url: `http://127.0.0.1:${port}/webhooks`,
       received,
-      ids: () => received.map(({ body }): string => JSON.parse(body).id),
+      ids: () => received.map(({ body }) => idIn(body)),
       types: () => received.map(({ body }): string => JSON.parse(body).type)
     }
   })
