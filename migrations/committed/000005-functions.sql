@@ -1,5 +1,5 @@
 --! Previous: sha1:10227b64bad926903e4c96dfad5138ce643db462
---! Hash: sha1:47620f4ecc0fcf046a32e397741d647d081a9891
+--! Hash: sha1:b3c4f9fc4f1e67e8bcaa0411609fb3e9ed3d1d0d
 --! Message: functions
 
 -- The functions, all of them. They live in sql/, one a file, and every later migration takes them along.
@@ -2369,7 +2369,7 @@ begin
       v_expired := v_expired + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the next run does the batch again.
+      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the next run tries again.
       if sqlstate ~ '^(08|25|40|53|55|57|58)' then
         raise;
       end if;
@@ -2811,7 +2811,8 @@ begin
 
   begin
     perform sync.start(
-      v_balance, v_subscription, v_subscription.interval, true, 'sync.resumed', '{"by": "autoResume"}', 'autoResume', p_now
+      v_balance, v_subscription, v_subscription.interval, true,
+      'sync.resumed', '{"by": "autoResume"}', 'autoResume', p_now
     );
   exception when others then
     -- A broken subscription must not turn away the credits that came in.
@@ -3882,7 +3883,8 @@ immutable
 return case
   when p_purchase.paid_at is not null then
     case
-      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents then 'refunded'
+      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents
+        then 'refunded'
       else 'completed'
     end
   when p_purchase.cancelled_at is not null then 'cancelled'
@@ -5578,7 +5580,8 @@ as $$
   from found f
   union all
   select
-    t.created_at, 'ledger', t.id::text, format('%s %s, balance %s: %s', t.type, t.amount, t.balance_after, t.description),
+    t.created_at, 'ledger', t.id::text,
+    format('%s %s, balance %s: %s', t.type, t.amount, t.balance_after, t.description),
     to_jsonb(t)
   from found f
   join credits.transactions t
@@ -6063,7 +6066,10 @@ as $$
   union all
   select
     'sync_next_charge', s.user_id,
-    format('next charge %s, anchor %s, %s months paid, until %s', s.next_charge_at, s.anchor, s.months_paid, s.paid_until)
+    format(
+      'next charge %s, anchor %s, %s months paid, until %s',
+      s.next_charge_at, s.anchor, s.months_paid, s.paid_until
+    )
   from credits.sync_subscriptions s
   where s.next_charge_at <> sync.period_start(s.anchor, s.months_paid)
     or (s.next_charge_at <> s.paid_until and s.months_paid > 0);

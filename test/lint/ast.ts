@@ -72,14 +72,18 @@ export const statements = (text: string): ReadonlyArray<Statement> => {
 
 /** The variables of a PL/pgSQL function or block, parameters included, and the SQL within it; throws where PostgreSQL would. */
 export const body = (text: string) => {
-  const parsed: unknown = parsePlPgSQLSync(text)
+  // Without a catalog it takes an array of one of our types for a record, which may not stand there.
+  const parsed: unknown = parsePlPgSQLSync(text.replace(/\b[a-z_]+\.[a-z_]+\[\]/g, "text[]"))
   const expressions = all(parsed, Expression).map(({ PLpgSQL_expr: { query, parseMode } }) => {
     if (parseMode === 0) return query // a statement
     if (parseMode === 2) return `select ${query}` // an expression
     return `select ${query.replace(/^.*?:?=/s, "")}` // an assignment
   })
   return {
-    variables: all(parsed, Variable).map(({ refname }) => refname),
+    // PL/pgSQL makes one of its own for each case statement.
+    variables: all(parsed, Variable)
+      .map(({ refname }) => refname)
+      .filter((name) => !name.startsWith("__Case__")),
     trees: expressions.flatMap((expression) => statements(expression).map(({ tree }) => tree))
   }
 }
