@@ -8,7 +8,6 @@ declare
   v_balance credits.balances;
 begin
   v_balance.user_id := p_user_id;
-  v_balance.debt := 0;
   select
     coalesce(sum(t.amount), 0),
     coalesce(sum(t.amount) filter (where t.amount > 0), 0),
@@ -16,6 +15,11 @@ begin
   into v_balance.balance, v_balance.total_earned, v_balance.total_spent
   from credits.transactions t
   where t.user_id = p_user_id and t.created_at <= p_at;
+
+  select coalesce(sum(d.amount), 0)
+  into v_balance.debt
+  from credits.debts d
+  where d.user_id = p_user_id and d.created_at <= p_at;
 
   select coalesce(sum(r.amount), 0)
   into v_balance.held
@@ -26,4 +30,4 @@ end
 $$;
 
 comment on function credits.balance_at(text, timestamptz) is
-  'A user''s balance as the ledger and the holds say it was at a time, that instant included. Reads the user''s whole ledger. Internal.';
+  'A user''s balance as the ledger, the holds and the debts say it was at a time, that instant included. Reads the user''s whole ledger. Internal.';

@@ -47,9 +47,12 @@ begin
   v_posting.released := v_reservation.amount;
   v_transaction := credits.post(v_balance, v_posting, p_now);
 
+  if v_balance.debt > 0 then
+    perform credits.settle(v_reservation.user_id, p_now);
+  end if;
+  v_balance := credits.lock_balance(v_reservation.user_id);
   v_answer := jsonb_build_object(
-    'transactionId', v_transaction.id,
-    'balance', v_transaction.balance_after - (v_balance.held - v_reservation.amount)
+    'transactionId', v_transaction.id, 'balance', v_balance.balance - v_balance.held
   );
   update credits.reservations r
   set

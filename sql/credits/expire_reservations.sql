@@ -41,6 +41,11 @@ begin
     where b.user_id = e.user_id
   )
   select count(*) into v_expired from expired;
+
+  -- What was set free pays what they owe.
+  perform credits.settle(b.user_id, p_now)
+  from credits.balances b
+  where b.user_id = any (v_user_ids) and b.debt > 0;
   return jsonb_build_object('expired', v_expired);
 end
 $$;

@@ -45,13 +45,14 @@ begin
   v_posting.metadata := jsonb_build_object('reason', p_reason, 'referenceId', p_reference_id);
   v_posting.caller := p_caller;
   v_transaction := credits.post(v_balance, v_posting, p_now);
+  v_balance := credits.lock_balance(p_user_id); -- as it stands now: a debt may have been paid of it
 
   insert into credits.grants (user_id, reference_id, reason, transaction_id, created_at)
   values (p_user_id, p_reference_id, p_reason, v_transaction.id, p_now);
 
   return jsonb_build_object(
     'alreadyGranted', false,
-    'newBalance', v_transaction.balance_after - v_balance.held,
+    'newBalance', v_balance.balance - v_balance.held,
     'transactionId', v_transaction.id
   );
 end

@@ -46,9 +46,12 @@ begin
     set credits_used = s.credits_used + excluded.credits_used, count = s.count + 1;
   end if;
 
+  if p_posting.amount > 0 and p_balance.debt > 0 then
+    perform credits.settle(p_balance.user_id, p_now);
+  end if;
   return v_transaction;
 end
 $$;
 
 comment on function credits.post(credits.balances, credits.posting, timestamptz) is
-  'The one writer of the ledger: writes the row, the balance and the day''s usage, and returns the row. The caller holds the lock, passes the balance as it stands under it, and has checked that it suffices. Internal.';
+  'The one writer of the ledger: writes the row, the balance and the day''s usage, lets what comes in pay debts first (credits.settle), and returns the row. The caller holds the lock, passes the balance as it stands under it, and has checked that it suffices. Internal.';

@@ -52,10 +52,11 @@ begin
   v_posting.related_transaction_id := p_transaction_id;
   v_posting.caller := p_caller;
   v_transaction := credits.post(v_balance, v_posting, p_now);
+  v_balance := credits.lock_balance(p_user_id); -- as it stands now: a debt may have been paid of it
 
   v_answer := jsonb_build_object(
     'transaction', credits.transaction_json(v_transaction),
-    'newBalance', jsonb_build_object('balance', v_transaction.balance_after - v_balance.held)
+    'newBalance', jsonb_build_object('balance', v_balance.balance - v_balance.held)
   );
   perform credits.remember_answer(p_user_id, p_caller, p_idempotency_key, v_request, v_answer, p_now);
   return v_answer;

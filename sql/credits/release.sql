@@ -22,7 +22,11 @@ begin
   update credits.balances b
   set held = b.held - v_reservation.amount, updated_at = p_now
   where b.user_id = v_reservation.user_id;
-  v_answer := jsonb_build_object('balance', v_balance.balance - v_balance.held + v_reservation.amount);
+  if v_balance.debt > 0 then
+    perform credits.settle(v_reservation.user_id, p_now);
+  end if;
+  v_balance := credits.lock_balance(v_reservation.user_id);
+  v_answer := jsonb_build_object('balance', v_balance.balance - v_balance.held);
   update credits.reservations r
   set status = 'released', closed_at = p_now, answer = v_answer
   where r.user_id = v_reservation.user_id and r.id = p_reservation_id;

@@ -11,6 +11,8 @@ as $$
   union all
   select * from ops.verify_holds()
   union all
+  select * from ops.verify_purchases()
+  union all
   select * from ops.verify_refunds()
   union all
   select * from ops.verify_once()

@@ -36,3 +36,11 @@ export const badAmounts = [{ amount: null }, { amount: 0 }, { amount: -1 }, { am
 
 /** A uuid that nothing has. */
 export const nobodysId = "00000000-0000-7000-8000-000000000000"
+
+export const noPackage = (packageId: string) => refusal("CR301", { packageId })
+
+export const packageInactive = (packageId: string) => refusal("CR302", { packageId })
+
+export const noPurchase = (purchaseId: string) => refusal("CR303", { purchaseId })
+
+export const purchaseClosed = (purchaseId: string) => refusal("CR304", { purchaseId })

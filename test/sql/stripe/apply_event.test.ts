@@ -1,0 +1,379 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import {
+  begin,
+  chargeRefunded,
+  checkoutSession,
+  dispute,
+  outbox,
+  paid,
+  paymentIntent,
+  refund,
+  send,
+  standing
+} from "../../support/stripe.ts"
+
+const db = await database()
+
+const spend = (userId: string, amount: number) =>
+  db.call("credits.use", { userId, amount, appId: "chat", description: "Answers" })
+
+// The package of these tests: 1,050 credits for 1,000 euro cents.
+
+test("credits a purchase when its PaymentIntent succeeds", async () => {
+  const purchase = await begin(db)
+  expect(await send(db, paymentIntent(purchase, "succeeded"))).toEqual({
+    eventId: expect.any(String),
+    outcome: "applied",
+    reason: null,
+    purchaseId: purchase.purchaseId,
+    duplicate: false
+  })
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 1050, debt: 0 })
+  const rows = await db.query(
+    "select type, amount, counter_account, description, metadata, caller from credits.transactions where user_id = $1",
+    [purchase.userId]
+  )
+  expect(rows).toEqual([
+    {
+      type: "purchase",
+      amount: 1050,
+      counter_account: "stripe",
+      description: "1,050 credits",
+      metadata: { purchaseId: purchase.purchaseId, packageId: "credits_1000" },
+      caller: "stripe"
+    }
+  ])
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.completed"])
+})
+
+test("doesn't keep what the buyer could be impersonated with", async () => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded", { fields: { client_secret: "pi_secret" } })
+  await send(db, event)
+  const [stored] = await db.query("select payload from credits.stripe_events where id = $1", [event.id])
+  const { client_secret: _, ...object } = event.data.object
+  expect(stored.payload).toEqual({ ...event, data: { object } })
+})
+
+test("credits once, however often and under however many event ids it is told", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const succeeded = paymentIntent(purchase, "succeeded")
+  await send(db, succeeded)
+  expect(await send(db, succeeded)).toMatchObject({ outcome: "applied", duplicate: true })
+  await send(db, paymentIntent(purchase, "succeeded"), checkoutSession(purchase, "completed"))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
+})
+
+test("credits once when the same event comes 50 times at once", async () => {
+  const purchase = await begin(db)
+  const succeeded = paymentIntent(purchase, "succeeded")
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, () => db.call("stripe.apply_event", { event: succeeded }))
+  )
+  expect(answers.filter((answer) => answer.duplicate === false)).toHaveLength(1)
+  expect(answers.every((answer) => answer.outcome === "applied")).toBe(true)
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("credits once when 50 different events say so at once", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const events = Array.from({ length: 50 }, (_, index) =>
+    index % 2 === 0 ? paymentIntent(purchase, "succeeded") : checkoutSession(purchase, "completed")
+  )
+  await Promise.all(events.map((event) => db.call("stripe.apply_event", { event })))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.completed"])
+})
+
+test("finds the purchase by its metadata before Stripe's answer has been kept", async () => {
+  const purchase = await begin(db, { attached: false })
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  const order = { purchaseId: purchase.purchaseId, paymentIntentId: purchase.paymentIntentId }
+  expect(await db.call("stripe.attach_payment", order)).toMatchObject({ status: "completed" })
+})
+
+test("a Checkout paid at once", async () => {
+  const purchase = await begin(db, { checkout: true })
+  await send(db, checkoutSession(purchase, "completed"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("SEPA: nothing while it is processing, then all of it", async () => {
+  const purchase = await begin(db, { checkout: true })
+  await send(
+    db,
+    checkoutSession(purchase, "completed", { fields: { payment_status: "unpaid" } }),
+    paymentIntent(purchase, "processing")
+  )
+  expect(await standing(db, purchase)).toEqual({ status: "pending", creditsKept: 0, balance: 0, debt: 0 })
+  await send(db, checkoutSession(purchase, "async_payment_succeeded"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("SEPA: a debit that bounced", async () => {
+  const purchase = await begin(db, { checkout: true })
+  await send(
+    db,
+    checkoutSession(purchase, "completed", { at: 0, fields: { payment_status: "unpaid" } }),
+    checkoutSession(purchase, "async_payment_failed", { at: 90 })
+  )
+  expect(await standing(db, purchase)).toMatchObject({ status: "failed", balance: 0 })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.failed"])
+})
+
+test("a failed attempt, then another under way, then paid", async () => {
+  const purchase = await begin(db)
+  await send(db, paymentIntent(purchase, "payment_failed", { at: 10 }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "failed" })
+  await send(db, paymentIntent(purchase, "processing", { at: 20 }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending" })
+  await send(db, paymentIntent(purchase, "succeeded", { at: 30 }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test.each(["payment_failed", "canceled", "processing"])("a late %s never undoes a paid purchase", async (what) => {
+  const purchase = await paid(db)
+  expect(await send(db, paymentIntent(purchase, what, { at: 60 }))).toMatchObject({ outcome: "applied" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.completed"])
+})
+
+test.each([
+  { what: "cancelled", event: "payment" },
+  { what: "expired", event: "session" }
+])("a payment that was $what, and came in all the same", async ({ event }) => {
+  const purchase = await begin(db, { checkout: true })
+  await send(db, event === "payment" ? paymentIntent(purchase, "canceled") : checkoutSession(purchase, "expired"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "cancelled", balance: 0 })
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.failed", "purchase.completed"])
+})
+
+test("refunds in parts take back what is not covered, rounded to the person's favour, each part once", async () => {
+  const purchase = await paid(db)
+  // 333 of 1,000 cents away: 667 / 1000 * 1050 = 700.35 credits stay, rounded up.
+  await send(db, refund(purchase, "created", { refundId: "re_1", amount: 333 }), chargeRefunded(purchase, 333))
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 701, balance: 701, debt: 0 })
+  await send(db, chargeRefunded(purchase, 666), refund(purchase, "created", { refundId: "re_2", amount: 333 }))
+  expect(await standing(db, purchase)).toMatchObject({ creditsKept: 351, balance: 351 })
+  await send(db, refund(purchase, "created", { refundId: "re_3", amount: 334 }), chargeRefunded(purchase, 1000))
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 0, debt: 0 })
+  expect(await outbox(db, purchase.userId)).toEqual([
+    "purchase.completed",
+    "purchase.refunded",
+    "purchase.refunded",
+    "purchase.refunded"
+  ])
+})
+
+test("a refund that failed is given back", async () => {
+  const purchase = await paid(db)
+  const first = { refundId: "re_f", amount: 400 }
+  await send(db, refund(purchase, "created", { ...first, status: "pending" }), chargeRefunded(purchase, 400))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 630 })
+  await send(db, refund(purchase, "failed", first))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", creditsKept: 1050, balance: 1050 })
+  // What Stripe says late of a refund that failed changes nothing, and another one counts in full.
+  await send(db, refund(purchase, "updated", first), refund(purchase, "created", { refundId: "re_g", amount: 1000 }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0 })
+})
+
+test("a refund that failed after its credits had been spent cancels the debt", async () => {
+  const purchase = await paid(db)
+  await spend(purchase.userId, 1000)
+  await send(db, refund(purchase, "created", { refundId: "re_f", amount: 1000 }))
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 0, debt: 1000 })
+  await send(db, refund(purchase, "failed", { refundId: "re_f", amount: 1000 }))
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 50, debt: 0 })
+})
+
+test("a dispute takes the credits when the money is withdrawn, not when it is opened", async () => {
+  const purchase = await paid(db)
+  await send(db, dispute(purchase, "created"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  await send(db, dispute(purchase, "funds_withdrawn", { booked: [-1000] }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0, debt: 0 })
+  await send(db, dispute(purchase, "closed", { status: "lost", booked: [-1000] }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0, debt: 0 })
+  expect(await outbox(db, purchase.userId)).toEqual([
+    "purchase.completed",
+    "purchase.disputed",
+    "purchase.disputed",
+    "purchase.disputed"
+  ])
+})
+
+test("a lost dispute takes the credits even if nobody told of the withdrawal", async () => {
+  const purchase = await paid(db)
+  await send(db, dispute(purchase, "closed", { status: "lost" }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0 })
+})
+
+test("an inquiry moves nothing", async () => {
+  const purchase = await paid(db)
+  await send(
+    db,
+    dispute(purchase, "created", { status: "warning_needs_response" }),
+    dispute(purchase, "closed", { status: "warning_closed" })
+  )
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("a won dispute returns exactly what was taken", async () => {
+  const purchase = await paid(db)
+  await send(db, dispute(purchase, "funds_withdrawn"), dispute(purchase, "closed", { status: "won" }))
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 1050, debt: 0 })
+  await send(db, dispute(purchase, "funds_reinstated", { status: "won", booked: [-1000, 1000] }))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
+})
+
+test("a dispute lost, appealed and won, then lost for good", async () => {
+  const purchase = await paid(db)
+  await send(
+    db,
+    dispute(purchase, "funds_withdrawn", { booked: [-1000] }),
+    dispute(purchase, "closed", { status: "lost", booked: [-1000] }),
+    dispute(purchase, "updated", { status: "appeal_under_review", booked: [-1000] })
+  )
+  expect(await standing(db, purchase)).toMatchObject({ balance: 0 })
+  await send(db, dispute(purchase, "closed", { status: "won", booked: [-1000, 1000] }))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
+  await send(db, dispute(purchase, "funds_withdrawn", { status: "lost", booked: [-1000, 1000, -1000] }))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 0 })
+})
+
+test("a refund and then a dispute never take more than was bought", async () => {
+  const purchase = await paid(db)
+  await db.call("credits.grant", { userId: purchase.userId, amount: 500, reason: "test", referenceId: "own" })
+  await send(
+    db,
+    refund(purchase, "created", { refundId: "re_1", amount: 600 }),
+    dispute(purchase, "funds_withdrawn", { amount: 1000 }),
+    dispute(purchase, "closed", { status: "lost", amount: 1000 })
+  )
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 500, debt: 0 })
+})
+
+test("a dispute after a refund, won: what the refund took stays taken", async () => {
+  const purchase = await paid(db)
+  await send(
+    db,
+    refund(purchase, "created", { refundId: "re_1", amount: 600 }),
+    dispute(purchase, "funds_withdrawn", { amount: 400 }),
+    dispute(purchase, "closed", { status: "won", amount: 400 })
+  )
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 420, balance: 420, debt: 0 })
+})
+
+test("a dispute of which Stripe gave a part back for a refund", async () => {
+  const purchase = await paid(db)
+  await send(
+    db,
+    dispute(purchase, "closed", { status: "lost", booked: [-1000] }),
+    dispute(purchase, "funds_reinstated", { status: "lost", booked: [-1000, 300] })
+  )
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", creditsKept: 315, balance: 315 })
+})
+
+test("a dispute won after the credits were spent and the debt was partly paid", async () => {
+  const purchase = await paid(db)
+  await spend(purchase.userId, 1000)
+  await send(db, dispute(purchase, "funds_withdrawn"))
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 0, debt: 1000 })
+  const grant = { userId: purchase.userId, amount: 300, reason: "test", referenceId: "partly" }
+  expect(await db.call("credits.grant", grant)).toMatchObject({ newBalance: 0 })
+  expect(await standing(db, purchase)).toMatchObject({ balance: 0, debt: 700 })
+  await send(db, dispute(purchase, "closed", { status: "won" }))
+  // 50 taken at once and 300 out of the grant come back; the other 700 were never taken.
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 350, debt: 0 })
+})
+
+test("two disputes of one payment count once each", async () => {
+  const purchase = await paid(db)
+  await send(
+    db,
+    dispute(purchase, "funds_withdrawn", { disputeId: "du_a", amount: 300 }),
+    dispute(purchase, "funds_withdrawn", { disputeId: "du_b", amount: 300 }),
+    dispute(purchase, "closed", { disputeId: "du_a", amount: 300, status: "won" })
+  )
+  expect(await standing(db, purchase)).toMatchObject({ creditsKept: 735, balance: 735 })
+})
+
+test("keeps a refund of a PaymentIntent it doesn't know, and applies it once it does", async () => {
+  const purchase = await begin(db, { checkout: true })
+  expect(await send(db, chargeRefunded(purchase, 1000))).toMatchObject({
+    outcome: "kept",
+    reason: "purchase_unknown",
+    purchaseId: null
+  })
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0 })
+  expect(await db.rows("ops.kept_events", {}, "mana_readonly")).not.toContainEqual(
+    expect.objectContaining({ payment_intent_id: purchase.paymentIntentId })
+  )
+})
+
+test.each([
+  { what: "another mode", reason: "livemode_mismatch", change: { livemode: true } },
+  { what: "another version of the API", reason: "api_version_mismatch", change: { apiVersion: "2019-01-01" } },
+  { what: "another currency", reason: "currency_mismatch", change: { fields: { currency: "usd" } } },
+  { what: "another amount", reason: "amount_mismatch", change: { fields: { amount: 1 } } },
+  { what: "less received than due", reason: "amount_mismatch", change: { fields: { amount_received: 999 } } },
+  { what: "another PaymentIntent", reason: "payment_intent_mismatch", change: { fields: { id: "pi_other" } } },
+  { what: "nothing that can be read", reason: "error", change: { fields: { amount: "a lot" } } }
+])("keeps an event with $what ($reason) and credits nothing", async ({ reason, change }) => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded", change)
+  expect(await send(db, event)).toMatchObject({ outcome: "kept", reason })
+  expect(await standing(db, purchase)).toEqual({ status: "pending", creditsKept: 0, balance: 0, debt: 0 })
+  expect(await db.rows("ops.kept_events", {}, "mana_ops")).toContainEqual(
+    expect.objectContaining({ event_id: event.id, reason, attempts: 1 })
+  )
+  expect(await send(db, event)).toMatchObject({ outcome: "kept", duplicate: false })
+})
+
+test("keeps a Checkout that was paid otherwise than with our price", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const free = { fields: { payment_status: "no_payment_required" } }
+  expect(await send(db, checkoutSession(purchase, "completed", free))).toMatchObject({ reason: "amount_mismatch" })
+  const dearer = { fields: { amount_total: 2000 } }
+  expect(await send(db, checkoutSession(purchase, "completed", dearer))).toMatchObject({ reason: "amount_mismatch" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })
+})
+
+test("keeps an event about payments that it doesn't understand, ignores what isn't about payments", async () => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded")
+  expect(await send(db, { ...event, id: "evt_new", type: "payment_intent.teleported" })).toMatchObject({
+    outcome: "kept",
+    reason: "type_unknown"
+  })
+  expect(await send(db, { ...event, id: "evt_customer", type: "customer.created" })).toMatchObject({
+    outcome: "ignored"
+  })
+  expect(await send(db, { ...event, id: "evt_step", type: "payment_intent.created" })).toMatchObject({
+    outcome: "ignored"
+  })
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })
+})
+
+test("takes an event in a version it understands in place of the one it kept", async () => {
+  const purchase = await begin(db)
+  const id = "evt_versions"
+  await send(db, paymentIntent(purchase, "succeeded", { id, apiVersion: "2019-01-01" }))
+  expect(await send(db, paymentIntent(purchase, "succeeded", { id }))).toMatchObject({ outcome: "applied" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test.each([
+  { what: "id", event: { type: "t", created: 1, livemode: false } },
+  { what: "type", event: { id: "evt", created: 1, livemode: false } },
+  { what: "created", event: { id: "evt", type: "t", created: "now", livemode: false } },
+  { what: "livemode", event: { id: "evt", type: "t", created: 1 } }
+])("refuses what isn't an event: its $what (CR001)", async ({ what, event }) => {
+  expect(await db.refused("stripe.apply_event", { event })).toEqual(invalid(`event.${what}`))
+})

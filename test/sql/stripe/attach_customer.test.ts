@@ -1,0 +1,32 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+
+const db = await database()
+
+const buying = { packageId: "credits_500", livemode: false }
+
+test("one customer a user and mode: the first that was kept", async () => {
+  const userId = await db.userWith(0)
+  await db.call("stripe.begin_purchase", { userId, ...buying })
+  const attach = (customerId: string) => db.call("stripe.attach_customer", { userId, livemode: false, customerId })
+  const kept = await Promise.all([attach("cus_a"), attach("cus_b"), attach("cus_c")])
+  expect(new Set(kept.map((each) => each.customerId)).size).toBe(1)
+  await db.call("stripe.begin_purchase", { userId, ...buying, livemode: true })
+  expect(await db.call("stripe.attach_customer", { userId, livemode: true, customerId: "cus_live" })).toEqual({
+    customerId: "cus_live"
+  })
+})
+
+test("refuses a user who has never begun a purchase (CR001)", async () => {
+  const userId = await db.userWith(0)
+  expect(await db.refused("stripe.attach_customer", { userId, livemode: false, customerId: "cus_1" })).toEqual(
+    invalid("userId")
+  )
+})
+
+test("refuses no customer (CR001)", async () => {
+  expect(await db.refused("stripe.attach_customer", { userId: "u", livemode: false, customerId: "" })).toEqual(
+    invalid("customerId")
+  )
+})

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { nobodysId, noPurchase } from "../../support/refusals.ts"
+import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
+
+const db = await database()
+
+test("keeps the PaymentIntent, again and again", async () => {
+  const { purchaseId, paymentIntentId } = await begin(db, { attached: false })
+  const first = await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
+  expect(first).toMatchObject({ purchaseId, paymentIntentId, status: "pending" })
+  const before = await db.books()
+  expect(await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })).toEqual(first)
+  expect(await db.books()).toEqual(before)
+})
+
+test("keeps a Checkout Session and its URL", async () => {
+  const purchase = await begin(db, { attached: false, checkout: true })
+  const { purchaseId, checkoutSessionId } = purchase
+  const checkoutUrl = "https://checkout.test/pay"
+  expect(await db.call("stripe.attach_payment", { purchaseId, checkoutSessionId, checkoutUrl })).toMatchObject({
+    checkoutSessionId,
+    checkoutUrl,
+    paymentIntentId: null
+  })
+})
+
+test("applies what came before it was known whose it is", async () => {
+  const purchase = await begin(db, { attached: false })
+  const stranger = { fields: { metadata: {} } }
+  await send(db, chargeRefunded(purchase, 500), paymentIntent(purchase, "succeeded", stranger))
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })
+  const { purchaseId, paymentIntentId } = purchase
+  expect(await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })).toMatchObject({ status: "completed" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 525 })
+})
+
+test("refuses a second PaymentIntent for one purchase (CR305)", async () => {
+  const { purchaseId, paymentIntentId } = await begin(db)
+  expect(await db.refused("stripe.attach_payment", { purchaseId, paymentIntentId: "pi_second" })).toEqual({
+    sqlstate: "CR305",
+    message: expect.any(String),
+    detail: { purchaseId, paymentIntentId, checkoutSessionId: null }
+  })
+})
+
+test("refuses a purchase that isn't there (CR303)", async () => {
+  const attached = { purchaseId: nobodysId, paymentIntentId: "pi_nobodys" }
+  expect(await db.refused("stripe.attach_payment", attached)).toEqual(noPurchase(nobodysId))
+})

@@ -1,0 +1,38 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import { begin, paymentIntent, send } from "../../support/stripe.ts"
+
+const db = await database()
+
+const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+
+test("hands out what has been pending for a quarter of an hour, then less and less often", async () => {
+  const purchase = await begin(db, { livemode: true })
+  const due = (minutes: number) => db.call("stripe.due_purchases", { livemode: true, now: inMinutes(minutes) })
+  expect(await due(14)).toEqual([])
+  expect(await due(16)).toEqual([
+    expect.objectContaining({ purchaseId: purchase.purchaseId, paymentIntentId: purchase.paymentIntentId })
+  ])
+  expect(await due(30)).toEqual([])
+  expect(await due(32)).toHaveLength(1)
+  expect(await due(60)).toEqual([])
+  expect(await due(63)).toHaveLength(1)
+  await send(db, paymentIntent(purchase, "succeeded", { livemode: true }))
+  expect(await due(100_000)).toEqual([])
+})
+
+test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {
+  const purchases = await Promise.all(Array.from({ length: 6 }, () => begin(db)))
+  const ours = new Set(purchases.map(({ purchaseId }) => purchaseId))
+  const due = { livemode: false, now: inMinutes(16), limit: 2 }
+  const handedOut = await Promise.all(Array.from({ length: 5 }, () => db.call("stripe.due_purchases", due)))
+  const ids: ReadonlyArray<string> = handedOut.flat().map((order) => order.purchaseId)
+  expect(handedOut.every((orders) => orders.length <= 2)).toBe(true)
+  expect(new Set(ids).size).toBe(ids.length)
+  expect(new Set(ids).isSubsetOf(ours)).toBe(true)
+})
+
+test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
+  expect(await db.refused("stripe.due_purchases", { livemode: false, limit })).toEqual(invalid("limit"))
+})

@@ -1,0 +1,41 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import { begin, paid } from "../../support/stripe.ts"
+
+const db = await database()
+
+const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+
+const ask = async (purchaseId: string) => {
+  const signed = { purchaseId, who: "ada", why: "goodwill", amountEuroCents: 400 }
+  const [request] = await db.rows("ops.refund_purchase", signed, "mana_ops")
+  return request
+}
+
+test("hands a request out, and again after a quarter of an hour unless it was closed", async () => {
+  const { purchaseId, paymentIntentId } = await paid(db)
+  const request = await ask(purchaseId)
+  const due = (minutes: number) => db.call("stripe.due_refunds", { livemode: false, now: inMinutes(minutes) })
+  expect(await due(0)).toEqual([{ requestId: request.id, purchaseId, paymentIntentId, amountEuroCents: 400 }])
+  expect(await due(14)).toEqual([])
+  expect(await due(16)).toHaveLength(1)
+  await db.call("stripe.close_refund", { requestId: request.id, refundId: "re_1" })
+  expect(await due(60)).toEqual([])
+})
+
+test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {
+  const purchases = await Promise.all(Array.from({ length: 6 }, () => paid(db)))
+  await Promise.all(purchases.map(({ purchaseId }) => ask(purchaseId)))
+  await begin(db, { livemode: true })
+  expect(await db.call("stripe.due_refunds", { livemode: true })).toEqual([])
+  const due = { livemode: false, limit: 2 }
+  const handedOut = await Promise.all(Array.from({ length: 5 }, () => db.call("stripe.due_refunds", due)))
+  const ids: ReadonlyArray<string> = handedOut.flat().map((each) => each.requestId)
+  expect(new Set(ids).size).toBe(ids.length)
+  expect(handedOut.every((each) => each.length <= 2)).toBe(true)
+})
+
+test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
+  expect(await db.refused("stripe.due_refunds", { livemode: false, limit })).toEqual(invalid("limit"))
+})

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { nobodysId, noPurchase } from "../../support/refusals.ts"
+import { begin, paid, paymentIntent, send, standing } from "../../support/stripe.ts"
+
+const db = await database()
+
+const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
+
+test("gives up what is a day old without Stripe, 30 days with, never when paid", async () => {
+  const unknown = await begin(db, { attached: false })
+  const known = await begin(db)
+  const done = await paid(db)
+  const giveUp = (purchaseId: string, hours: number) =>
+    db.call("stripe.give_up_purchase", { purchaseId, now: inMinutes(hours * 60) })
+  expect(await giveUp(unknown.purchaseId, 23)).toMatchObject({ status: "pending" })
+  expect(await giveUp(unknown.purchaseId, 25)).toMatchObject({ status: "cancelled" })
+  expect(await giveUp(known.purchaseId, 29 * 24)).toMatchObject({ status: "pending" })
+  expect(await giveUp(known.purchaseId, 31 * 24)).toMatchObject({ status: "cancelled" })
+  expect(await giveUp(done.purchaseId, 31 * 24)).toMatchObject({ status: "completed" })
+  // Money that comes in all the same is credited.
+  await send(db, paymentIntent(known, "succeeded"))
+  expect(await standing(db, known)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("refuses a purchase that isn't there (CR303)", async () => {
+  expect(await db.refused("stripe.give_up_purchase", { purchaseId: nobodysId })).toEqual(noPurchase(nobodysId))
+})

@@ -1,0 +1,97 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
+
+const db = await database()
+
+const retry = (now: Date, limit?: number) => db.call("stripe.retry_events", { now, limit })
+const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000)
+
+test("applies a kept event once its purchase is known by other means", async () => {
+  const purchase = await begin(db, { attached: false })
+  const event = paymentIntent(purchase, "succeeded", { fields: { metadata: {} } })
+  await send(db, event)
+  expect(await retry(new Date())).toEqual({ applied: 0, kept: 0 }) // its time hasn't come
+  expect(await retry(inHours(1))).toEqual({ applied: 0, kept: 1 })
+  await db.query("update credits.purchases set payment_intent_id = $2 where id = $1", [
+    purchase.purchaseId,
+    purchase.paymentIntentId
+  ])
+  expect(await retry(inHours(2))).toEqual({ applied: 1, kept: 0 })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
+test("tries for three days, less and less often, then leaves it to ops", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const event = chargeRefunded(purchase, 1000)
+  await send(db, event)
+  const start = Date.now()
+  const row = async () => {
+    const [kept] = await db.query("select * from credits.stripe_events where id = $1", [event.id])
+    return kept
+  }
+  const tried: Array<number> = []
+  for (let attempt = 1; attempt < 14; attempt += 1) {
+    const { next_attempt_at: next } = await row()
+    tried.push(Math.round((next.getTime() - start) / 60_000))
+    await retry(new Date(next.getTime() + 1)) // the row has microseconds
+  }
+  expect(tried).toEqual([2, 6, 14, 30, 62, 126, 254, 510, 1022, 1742, 2462, 3182, 3902])
+  expect(await row()).toMatchObject({ outcome: "kept", attempts: 14, next_attempt_at: null })
+  expect(await db.rows("ops.kept_events", {}, "mana_ops")).toContainEqual(
+    expect.objectContaining({ event_id: event.id, reason: "purchase_unknown", next_attempt_at: null })
+  )
+  // Somebody looks into it.
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded" })
+})
+
+test("one poisoned event doesn't stop the others", async () => {
+  const purchases = [await begin(db, { attached: false }), await begin(db, { attached: false })]
+  for (const purchase of purchases) {
+    await send(db, paymentIntent(purchase, "succeeded", { fields: { metadata: {} } }))
+    await db.query("update credits.purchases set payment_intent_id = $2 where id = $1", [
+      purchase.purchaseId,
+      purchase.paymentIntentId
+    ])
+  }
+  await db.query(
+    `update credits.stripe_events set payload = jsonb_set(payload, '{data,object,amount}', '"lots"')
+     where payment_intent_id = $1`,
+    [purchases[0]?.paymentIntentId]
+  )
+  expect(await retry(inHours(1))).toEqual({ applied: 1, kept: 1 })
+  const [poisoned] = await db.query("select * from credits.stripe_events where payment_intent_id = $1", [
+    purchases[0]?.paymentIntentId
+  ])
+  expect(poisoned).toMatchObject({ outcome: "kept", reason: "error", detail: expect.stringContaining("22P02") })
+  await db.query("delete from credits.stripe_events where id = $1", [poisoned.id])
+})
+
+test("takes no more than its limit, the longest due first", async () => {
+  const purchases = await Promise.all([begin(db, { checkout: true }), begin(db, { checkout: true })])
+  for (const purchase of purchases) await send(db, chargeRefunded(purchase, 1000))
+  expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
+  expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
+})
+
+test("many at once don't wait for each other and apply each event once", async () => {
+  const purchases = await Promise.all(Array.from({ length: 10 }, () => begin(db, { attached: false })))
+  for (const purchase of purchases) {
+    await send(db, paymentIntent(purchase, "succeeded", { fields: { metadata: {} } }))
+    await db.query("update credits.purchases set payment_intent_id = $2 where id = $1", [
+      purchase.purchaseId,
+      purchase.paymentIntentId
+    ])
+  }
+  await Promise.all(Array.from({ length: 8 }, () => retry(inHours(1))))
+  await retry(inHours(1))
+  for (const purchase of purchases) {
+    expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  }
+})
+
+test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
+  expect(await db.refused("stripe.retry_events", { limit })).toEqual(invalid("limit"))
+})
