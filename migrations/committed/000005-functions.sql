@@ -1,5 +1,5 @@
 --! Previous: sha1:10227b64bad926903e4c96dfad5138ce643db462
---! Hash: sha1:b3c4f9fc4f1e67e8bcaa0411609fb3e9ed3d1d0d
+--! Hash: sha1:97b0971ccc96e4b1f1a0516d70dac546221a03d9
 --! Message: functions
 
 -- The functions, all of them. They live in sql/, one a file, and every later migration takes them along.
@@ -3881,12 +3881,10 @@ returns text
 language sql
 immutable
 return case
-  when p_purchase.paid_at is not null then
-    case
-      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents
-        then 'refunded'
-      else 'completed'
-    end
+  -- Nothing of the money is left with us.
+  when p_purchase.paid_at is not null
+    and p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents then 'refunded'
+  when p_purchase.paid_at is not null then 'completed'
   when p_purchase.cancelled_at is not null then 'cancelled'
   -- An attempt under way after a failed one is pending again.
   when p_purchase.failed_at >= coalesce(p_purchase.processing_at, p_purchase.failed_at) then 'failed'
@@ -4289,6 +4287,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event credits.stripe_events := p_event;
+  v_kind text := stripe.event_kind(p_event.type);
   v_before credits.purchases;
   v_after credits.purchases;
   v_message text;
@@ -4298,20 +4297,21 @@ begin
   v_event.reason := null;
   v_event.detail := null;
   begin
-    case stripe.event_kind(v_event.type)
-      when 'ignored' then v_event.outcome := 'ignored';
-      when 'unknown' then v_event.reason := 'type_unknown';
-      else
-        v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
-        v_event.user_id := v_before.user_id;
-        v_event.purchase_id := v_before.id;
-        v_event.reason := stripe.doubt(v_event, v_before);
-        if v_event.reason is null then
-          v_after := stripe.facts_after(v_before, v_event, p_now);
-          v_after := stripe.settle_purchase(v_before, v_after, p_now);
-          v_event.outcome := 'applied';
-        end if;
-    end case;
+    if v_kind = 'ignored' then
+      v_event.outcome := 'ignored';
+    elsif v_kind = 'unknown' then
+      v_event.reason := 'type_unknown';
+    else
+      v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
+      v_event.user_id := v_before.user_id;
+      v_event.purchase_id := v_before.id;
+      v_event.reason := stripe.doubt(v_event, v_before);
+      if v_event.reason is null then
+        v_after := stripe.facts_after(v_before, v_event, p_now);
+        v_after := stripe.settle_purchase(v_before, v_after, p_now);
+        v_event.outcome := 'applied';
+      end if;
+    end if;
   exception when others then
     -- Whatever we didn't think of is undone and kept with its reason; only what may work in a moment (deadlock, out
     -- of memory, shutdown) goes up, so that the caller tries the whole again.

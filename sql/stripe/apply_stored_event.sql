@@ -6,6 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event credits.stripe_events := p_event;
+  v_kind text := stripe.event_kind(p_event.type);
   v_before credits.purchases;
   v_after credits.purchases;
   v_message text;
@@ -15,20 +16,21 @@ begin
   v_event.reason := null;
   v_event.detail := null;
   begin
-    case stripe.event_kind(v_event.type)
-      when 'ignored' then v_event.outcome := 'ignored';
-      when 'unknown' then v_event.reason := 'type_unknown';
-      else
-        v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
-        v_event.user_id := v_before.user_id;
-        v_event.purchase_id := v_before.id;
-        v_event.reason := stripe.doubt(v_event, v_before);
-        if v_event.reason is null then
-          v_after := stripe.facts_after(v_before, v_event, p_now);
-          v_after := stripe.settle_purchase(v_before, v_after, p_now);
-          v_event.outcome := 'applied';
-        end if;
-    end case;
+    if v_kind = 'ignored' then
+      v_event.outcome := 'ignored';
+    elsif v_kind = 'unknown' then
+      v_event.reason := 'type_unknown';
+    else
+      v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
+      v_event.user_id := v_before.user_id;
+      v_event.purchase_id := v_before.id;
+      v_event.reason := stripe.doubt(v_event, v_before);
+      if v_event.reason is null then
+        v_after := stripe.facts_after(v_before, v_event, p_now);
+        v_after := stripe.settle_purchase(v_before, v_after, p_now);
+        v_event.outcome := 'applied';
+      end if;
+    end if;
   exception when others then
     -- Whatever we didn't think of is undone and kept with its reason; only what may work in a moment (deadlock, out
     -- of memory, shutdown) goes up, so that the caller tries the whole again.

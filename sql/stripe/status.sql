@@ -3,12 +3,10 @@ returns text
 language sql
 immutable
 return case
-  when p_purchase.paid_at is not null then
-    case
-      when p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents
-        then 'refunded'
-      else 'completed'
-    end
+  -- Nothing of the money is left with us.
+  when p_purchase.paid_at is not null
+    and p_purchase.refunded_euro_cents + p_purchase.disputed_euro_cents >= p_purchase.price_euro_cents then 'refunded'
+  when p_purchase.paid_at is not null then 'completed'
   when p_purchase.cancelled_at is not null then 'cancelled'
   -- An attempt under way after a failed one is pending again.
   when p_purchase.failed_at >= coalesce(p_purchase.processing_at, p_purchase.failed_at) then 'failed'

@@ -69,6 +69,13 @@ export const EventNotFound = problem(404, "event_not_found", "No such event", {
   userId: Schema.String,
   eventId: Schema.Number
 })
+export const PackageNotFound = problem(404, "package_not_found", "No such package", { packageId: Schema.String })
+export const PackageInactive = problem(409, "package_inactive", "The package is no longer sold", {
+  packageId: Schema.String
+})
+export const PurchaseNotFound = problem(404, "purchase_not_found", "No such purchase", { purchaseId: uuid })
+export const PurchaseClosed = problem(409, "purchase_closed", "The purchase was given up", { purchaseId: uuid })
+export const PaymentsNotConfigured = problem(503, "payments_not_configured", "No payments here", {})
 
 export const PayloadTooLarge = problem(413, "payload_too_large", "The body is too large", {
   limitBytes: Schema.Number

@@ -11,6 +11,10 @@ import {
   InsufficientCredits,
   InternalError,
   InvalidRequest,
+  PackageInactive,
+  PackageNotFound,
+  PurchaseClosed,
+  PurchaseNotFound,
   RefundExceedsCharge,
   ReservationClosed,
   ReservationNotFound,
@@ -51,7 +55,14 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
   CR202: GiftNotActive,
   CR203: GiftExpired,
   CR204: GiftWrongRecipient,
-  CR205: TooManyRequests
+  CR205: TooManyRequests,
+  CR301: PackageNotFound,
+  CR302: PackageInactive,
+  CR303: PurchaseNotFound,
+  CR304: PurchaseClosed,
+  CR305: InternalError,
+  CR306: InternalError,
+  CR307: InternalError
 }
 
 /** What every call may answer besides what its route declares. */
