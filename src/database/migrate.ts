@@ -3,7 +3,6 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Data, Effect, Schema } from "effect"
-import { Logger } from "@graphile/logger"
 import * as migrations from "graphile-migrate"
 import { clearAllPools } from "graphile-migrate/dist/pg.js"
 
@@ -51,7 +50,7 @@ export const migrationSettings = (target: MigrationTarget) =>
       ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
       // Only `reset` connects to it, but graphile-migrate wants one that differs.
       rootConnectionString: target.rootUrl ?? "postgres:///template1",
-      logger: new Logger(() => (level, message) => {
+      logger: new migrations.Logger(() => (level, message) => {
         if (level !== "debug") target.log?.(message)
       })
     }

@@ -1,0 +1,20 @@
+# The service, the worker and the migrations: one image, the command says which. No development dependencies, no
+# embedded PostgreSQL, no development doors.
+FROM node:24-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev
+
+FROM node:24-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=dependencies /app/node_modules node_modules
+# Owned by who runs: committed migrations may be readable to their owner only.
+COPY --chown=node:node package.json .gmrc ./
+COPY --chown=node:node migrations migrations
+COPY --chown=node:node src src
+USER node
+EXPOSE 3061
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3061}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+# No shell and no npm between: SIGTERM reaches the service.
+CMD ["node", "src/main.ts", "serve"]
