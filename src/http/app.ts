@@ -3,8 +3,8 @@ import { randomUUID } from "node:crypto"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Chunk, Effect } from "effect"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
-import { ourRequest } from "./body.ts"
 import { answerFailure } from "./failures.ts"
+import { OurRequest } from "./our-request.ts"
 import { newState, requestState, type RequestState, withState } from "./request-state.ts"
 
 const routerConfig = {
@@ -84,7 +84,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
       isPreflight(request)
         ? Effect.succeed(preflightAnswer)
         : routed.pipe(
-            Effect.provideService(HttpServerRequest.HttpServerRequest, ourRequest(request)),
+            Effect.provideService(HttpServerRequest.HttpServerRequest, new OurRequest(request)),
             Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
           )
 

@@ -1,6 +1,5 @@
 /** A request's body: JSON, bounded, and whatever is wrong with it said in words. */
-import { FileSystem, HttpIncomingMessage, type HttpServerRequest } from "@effect/platform"
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { FileSystem, HttpIncomingMessage } from "@effect/platform"
 import type { IncomingMessage } from "node:http"
 import { Effect, Layer, Option } from "effect"
 import { PayloadTooLarge } from "../contract/errors.ts"
@@ -60,7 +59,8 @@ const readBytes = (source: IncomingMessage, limit: number) =>
 const isJson = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?;?$/i
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-const readText = (source: IncomingMessage) =>
+/** A body as text; for a webhook, whose signature is over just that. */
+export const bodyText = (source: IncomingMessage) =>
   Effect.gen(function* () {
     // No type at all counts as JSON.
     if (!isJson.test(source.headers["content-type"] ?? "application/json")) {
@@ -84,25 +84,5 @@ const parse = (text: string) =>
       : yield* Effect.fail(wrong("The body must be a JSON object."))
   })
 
-/** The router takes a `;` for the beginning of the query, and so one user's path for another's. */
-const withoutSemicolons = (url: string) => url.replace(/^[^?]*/, (path) => path.replaceAll(";", "%3B"))
-
-/**
- * The request with our reading of its body in place of the platform's, which destroys the connection of a large one
- * and takes any type. HttpApi makes a defect of a body that can't be read, whatever the reason; so do we, and
- * failures.ts finds the problem in it.
- */
-export const ourRequest = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
-  const text = readText(NodeHttpServerRequest.toIncomingMessage(request))
-  const json = Effect.flatMap(text, parse)
-  const value = (effect: Effect.Effect<unknown, unknown>) => ({ value: Effect.orDie(effect) })
-  // With any other type HttpApi asks for one of the others: `text` complains of the type before it reads.
-  return Object.create(request, {
-    url: { value: withoutSemicolons(request.url) },
-    text: value(text),
-    json: value(json),
-    urlParamsBody: value(text),
-    arrayBuffer: value(text),
-    multipart: value(text)
-  })
-}
+/** A body as a JSON object. */
+export const bodyJson = (source: IncomingMessage) => Effect.flatMap(bodyText(source), parse)
