@@ -20,11 +20,11 @@ begin
     if jsonb_typeof(p_item -> v_path) = 'null' then
       continue;
     end if;
-    -- Compared as numeric: 1e30 and 0.5 are refused here, not by a cast.
+    -- Compared as numeric: 1e30 and 0.5 are refused here, not by a cast. What is too small or large is decide_use's.
     if jsonb_typeof(p_item -> v_path) <> 'number'
-       or (p_item ->> v_path)::numeric not between 1 and 1000000000
+       or (p_item ->> v_path)::numeric not between -9007199254740991 and 9007199254740991
        or (p_item ->> v_path)::numeric % 1 <> 0 then
-      perform credits.invalid(v_path, 'must be a whole number from 1 to 1000000000');
+      perform credits.invalid(v_path, 'must be a whole number');
     end if;
   end loop;
   v_request.user_id := p_item ->> 'userId';

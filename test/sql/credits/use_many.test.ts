@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
-import { database } from "../../support/database.ts"
+import { database, refusalOf } from "../../support/database.ts"
 import { invalid, keyReused, notEnough } from "../../support/refusals.ts"
 
 const db = await database()
@@ -47,6 +47,21 @@ test("answers an item exactly as credits.use answers it", async () => {
     newBalance: many.newBalance,
     replayed: true
   })
+})
+
+test.each([
+  { what: "a quantity without an operation", change: { quantity: 0 } },
+  { what: "an amount of zero", change: { amount: 0 } },
+  { what: "an amount of zero under a used key", change: { amount: 0, idempotencyKey: "used" } },
+  { what: "no units of an operation", change: { amount: null, operation: "chat_gpt4", quantity: 0 } },
+  { what: "an amount beside an operation", change: { amount: 0, operation: "chat_gpt4" } }
+])("judges $what as credits.use does (CR001, CR003)", async ({ change }) => {
+  const one = await db.userWith(100)
+  const other = await db.userWith(100)
+  for (const userId of [one, other]) await db.call("credits.use", { userId, ...debit, idempotencyKey: "used" })
+  const alone = await db.call("credits.use", { userId: one, ...debit, ...change }).then(() => "taken", refusalOf)
+  const [item] = await useMany([{ userId: other, ...debit, ...change }])
+  expect(item.ok ? "taken" : item.error).toEqual(alone)
 })
 
 test("takes from one user several times until nothing is left", async () => {
