@@ -1,17 +1,23 @@
 /** The whole contract. The server, the typed client and the OpenAPI document all come from it. */
 import { HttpApi, OpenApi } from "@effect/platform"
+import { admin } from "./admin.ts"
 import { credits } from "./credits.ts"
 import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable } from "./errors.ts"
 import { gifts } from "./gifts.ts"
 import { health } from "./health.ts"
 import { Debit, internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
+import { internalSync } from "./internal-sync.ts"
+import { sync } from "./sync.ts"
 
 export const Api = HttpApi.make("mana-credits")
   .add(credits)
   .add(gifts)
+  .add(sync)
   .add(internalCredits)
   .add(internalGifts)
+  .add(internalSync)
+  .add(admin)
   .add(health)
   // What any route may answer.
   .addError(InvalidRequest.schema)

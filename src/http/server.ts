@@ -4,6 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
+import { admin } from "./admin.ts"
 import { makeApp } from "./app.ts"
 import { auth } from "./auth.ts"
 import { largeBody } from "./body.ts"
@@ -14,11 +15,21 @@ import { gifts } from "./gifts.ts"
 import { health } from "./health.ts"
 import { internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
+import { internalSync } from "./internal-sync.ts"
+import { sync } from "./sync.ts"
 
-const groups = Layer.mergeAll(credits, gifts, internalCredits, internalGifts, health, giftPages, documents).pipe(
-  Layer.provide(auth),
-  Layer.provide(largeBody)
-)
+const groups = Layer.mergeAll(
+  credits,
+  gifts,
+  sync,
+  internalCredits,
+  internalGifts,
+  internalSync,
+  admin,
+  health,
+  giftPages,
+  documents
+).pipe(Layer.provide(auth), Layer.provide(largeBody))
 
 const app = Effect.gen(function* () {
   // Asked for so that every group has added its routes before they are read.

@@ -1,0 +1,32 @@
+/** The charge run of Cloud Sync: rounds of sync.charge_due, each a transaction of its own. */
+import { Effect } from "effect"
+import type { ChargeRun } from "../contract/internal-sync.ts"
+
+type Counts = typeof ChargeRun.Type
+
+/** Periods a round, the function's p_limit: a tenth of a second or so in which their balances are locked. */
+export const roundLimit = 1000
+
+const nothing: Counts = { charged: 0, paused: 0, errors: 0, total: 0 }
+
+const sum = (a: Counts, b: Counts): Counts => ({
+  charged: a.charged + b.charged,
+  paused: a.paused + b.paused,
+  errors: a.errors + b.errors,
+  total: a.total + b.total
+})
+
+/** Rounds until one finds less than it may do, or until there were so many; answers with what they did together. */
+export const inRounds = <E, R>(round: Effect.Effect<Counts, E, R>, maxRounds: number) =>
+  Effect.iterate(
+    { done: nothing, rounds: 0, isLast: false },
+    {
+      while: ({ isLast }) => !isLast,
+      body: ({ done, rounds }) =>
+        Effect.map(round, (counts) => ({
+          done: sum(done, counts),
+          rounds: rounds + 1,
+          isLast: counts.total < roundLimit || rounds + 1 >= maxRounds
+        }))
+    }
+  ).pipe(Effect.map(({ done }) => done))
