@@ -143,40 +143,39 @@ const freePort = attempt(
     })
 )
 
-/** Whether a process runs. A killed one that nobody has reaped yet (`Z` on Linux) doesn't. */
-const isRunning = async (pid: number) => {
-  try {
-    process.kill(pid, 0)
-  } catch {
-    return false
+/**
+ * The server processes at work in a folder; backends outlive a killed postmaster for a moment. The pid in the folder
+ * alone tells nothing: it may be another process's by now, another PostgreSQL's even.
+ */
+const serversIn = async (clusterDir: string, pid: number): Promise<ReadonlyArray<number>> => {
+  if (process.platform !== "linux") {
+    const asked = promisify(execFile)("ps", ["-o", "command=", "-p", `${pid}`])
+    const { stdout } = await asked.catch(() => ({ stdout: "" }))
+    return stdout.includes(clusterDir) ? [pid] : []
   }
-  const stat = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")
-  return !/\) [ZX] /.test(stat)
-}
-
-/** The server processes at work in a folder, where /proc tells; backends may outlive a killed postmaster for a moment. */
-const processesIn = async (clusterDir: string) => {
-  const entries = await fs.readdir("/proc").catch(() => [])
-  const cwds = await Promise.all(
-    entries.filter((entry) => /^\d+$/.test(entry)).map((pid) => fs.readlink(`/proc/${pid}/cwd`).catch(() => ""))
+  const entries = (await fs.readdir("/proc")).filter((entry) => /^\d+$/.test(entry))
+  const found = await Promise.all(
+    entries.map(async (entry) => {
+      // Neither can be read of a process that has ended, reaped or not.
+      const cwd = await fs.readlink(`/proc/${entry}/cwd`).catch(() => "")
+      const name = cwd === clusterDir ? await fs.readFile(`/proc/${entry}/comm`, "utf8").catch(() => "") : ""
+      return name.trim() === "postgres" ? [Number(entry)] : []
+    })
   )
-  return cwds.filter((cwd) => cwd === clusterDir).length
+  return found.flat()
 }
 
 /** A server whose starter was killed may still be at work: ask it to stop, wait until it has, clear what it left. */
-const stopOrphan = (clusterDir: string) =>
+const stopOrphan = (folder: string) =>
   Effect.gen(function* () {
+    const clusterDir = yield* Effect.promise(() => fs.realpath(folder))
     const pidFile = path.join(clusterDir, "postmaster.pid")
     const pid = Number.parseInt(yield* Effect.promise(() => fs.readFile(pidFile, "utf8").catch(() => "")), 10)
     if (!(pid > 1)) return
-    const name = yield* Effect.promise(() => fs.readFile(`/proc/${pid}/comm`, "utf8").catch(() => "postgres"))
-    const postmasterRuns = Effect.promise(async () => name.trim() === "postgres" && (await isRunning(pid)))
-    if (yield* postmasterRuns) yield* Effect.sync(() => process.kill(pid, "SIGINT"))
-    yield* Effect.all([postmasterRuns, Effect.promise(() => processesIn(clusterDir))]).pipe(
-      Effect.repeat({
-        schedule: Schedule.spaced("50 millis"),
-        until: ([running, others]) => !running && others === 0
-      }),
+    const servers = Effect.promise(() => serversIn(clusterDir, pid))
+    if ((yield* servers).includes(pid)) yield* Effect.sync(() => process.kill(pid, "SIGINT"))
+    yield* servers.pipe(
+      Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (running) => running.length === 0 }),
       Effect.timeoutFail({
         duration: stopTimeout,
         onTimeout: () => fail(`A PostgreSQL left over from before (process ${pid}) doesn't stop. End it and try again.`)

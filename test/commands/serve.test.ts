@@ -74,6 +74,12 @@ describe("serve", () => {
       expect((await fetch(`${service.origin}${path}`, { method })).status).toBe(404)
     }
 
+    const ready = await eventually(
+      () => fetch(`${service.origin}/health/ready`),
+      ({ status }) => status === 200
+    )
+    expect(await ready.json()).toMatchObject({ worker: "running" })
+
     // A debit that waits for somebody's lock when the service is told to stop.
     const userId = await db.userWith(10)
     const client = await db.pool.connect()
