@@ -21,17 +21,14 @@ const withDatabase = (url: string, database: string) => {
   return changed.href
 }
 
-const createMissing = (rootUrl: string, databases: ReadonlyArray<string>) =>
+const asRoot = (rootUrl: string, work: (client: pg.Client) => Promise<void>) =>
   Effect.tryPromise({
     try: async () => {
       const client = new pg.Client({ connectionString: rootUrl, connectionTimeoutMillis: 5000 })
       client.on("error", () => undefined)
       await client.connect()
       try {
-        for (const database of databases) {
-          const { rowCount } = await client.query("select from pg_database where datname = $1", [database])
-          if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(database)}`)
-        }
+        await work(client)
       } finally {
         await client.end()
       }
@@ -40,6 +37,26 @@ const createMissing = (rootUrl: string, databases: ReadonlyArray<string>) =>
       new DatabaseAway({
         message: `The database can't be used: ${cause instanceof Error ? cause.message : String(cause)}`
       })
+  })
+
+const nameOf = (url: string) => decodeURIComponent(new URL(url).pathname.slice(1))
+
+/** Ends what is connected, so that the database can be dropped; a running `npm run dev` comes back by itself. */
+export const disconnectAll = ({ url, rootUrl }: DevDatabases) =>
+  asRoot(rootUrl, async (client) => {
+    await client.query(`alter database ${client.escapeIdentifier(nameOf(url))} with allow_connections false`)
+    await client.query("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1", [nameOf(url)])
+  })
+
+const createMissing = (rootUrl: string, databases: ReadonlyArray<string>) =>
+  asRoot(rootUrl, async (client) => {
+    for (const database of databases) {
+      const name = client.escapeIdentifier(database)
+      const { rowCount } = await client.query("select from pg_database where datname = $1", [database])
+      if (rowCount === 0) await client.query(`create database ${name}`)
+      // A reset that didn't come to its end.
+      else await client.query(`alter database ${name} with allow_connections true`)
+    }
   })
 
 /** Makes the databases where they are missing. `server` is asked only where no address of yours is set. */
@@ -51,7 +68,7 @@ export const devDatabases = <E>(
     const url = Option.isSome(settings.databaseUrl)
       ? Redacted.value(settings.databaseUrl.value)
       : (yield* server).url("mana_credits")
-    const name = decodeURIComponent(new URL(url).pathname.slice(1))
+    const name = nameOf(url)
     const shadow = `${name}_shadow`
     const rootUrl = withDatabase(url, "postgres")
     yield* createMissing(rootUrl, [name, shadow])

@@ -7,7 +7,7 @@ import { Console, Effect } from "effect"
 import { readDevSettings } from "../config.ts"
 import { sharedPostgres } from "../database/embedded.ts"
 import { currentMigration, type MigrationTarget, migrationStatus, readGmrc } from "../database/migrate.ts"
-import { devDatabases } from "./databases.ts"
+import { devDatabases, disconnectAll } from "./databases.ts"
 
 const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
 const cli = fileURLToPath(new URL("cli.js", import.meta.resolve("graphile-migrate")))
@@ -44,8 +44,10 @@ const status = (target: MigrationTarget) =>
 export const run = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const settings = yield* readDevSettings
-    const { url, shadowUrl, rootUrl } = yield* devDatabases(settings, sharedPostgres({ dataDir: settings.dataDir }))
+    const databases = yield* devDatabases(settings, sharedPostgres({ dataDir: settings.dataDir }))
+    const { url, shadowUrl, rootUrl } = databases
     if (args[0] === "status") return yield* status({ url, shadowUrl })
+    if (args[0] === "reset" && args.includes("--erase")) yield* disconnectAll(databases)
     const command = Command.make(process.execPath, cli, ...args).pipe(
       Command.workingDirectory(root),
       Command.env({

@@ -27,7 +27,11 @@ export const layer = Layer.scoped(
     const state = yield* Ref.make<WorkerState>("stopped")
     yield* workerSession(pool, Ref.set(state, "running")).pipe(
       Effect.ensuring(Ref.set(state, "stopped")),
-      Effect.tapError(({ cause }) => Effect.logError("The worker stopped; it starts again in 2 seconds", cause)),
+      Effect.tapError(({ cause }) =>
+        Effect.logError("The worker stopped; it starts again in 2 seconds").pipe(
+          Effect.annotateLogs({ reason: cause instanceof Error ? cause.message : String(cause) })
+        )
+      ),
       Effect.retry(Schedule.spaced("2 seconds")),
       Effect.provide(PgClient.layerFromPool({ acquire: Effect.succeed(pool) })),
       Effect.forkScoped

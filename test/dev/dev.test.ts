@@ -90,6 +90,10 @@ describe.sequential("npm run dev", () => {
       expect(await paste(balanceLine)).toMatchObject({ balance: 990, totalEarned: 1000 })
       expect(await paste(curls(third.stdout())[2] ?? "")).toMatchObject({ newBalance: { balance: 985 } })
       await issuesTokens()
+      // The database is made anew beneath it, and it works on.
+      const reset = start(["db", "reset", "--erase"], { DATA_DIR: dataDir() })
+      expect(await reset.ended).toBe(0)
+      expect(await paste(balanceLine)).toMatchObject({ balance: 0, totalEarned: 0 })
       third.signal("SIGTERM")
       expect(await third.ended).toBe(0)
       expect(await postgresRuns()).toBe(false)
