@@ -60,14 +60,18 @@ export interface Statement {
   readonly text: string
 }
 
-/** The statements of a file; throws where PostgreSQL would. */
+/** The statements of a file, each with the comments before it; throws where PostgreSQL would. */
 export const statements = (text: string): ReadonlyArray<Statement> => {
   // Positions are in bytes; the last statement may come without its length.
   const bytes = Buffer.from(text)
-  return (parseSync(text).stmts ?? []).map(({ stmt, stmt_location: start = 0, stmt_len: length }) => ({
-    tree: stmt,
-    text: bytes.subarray(start, length === undefined ? undefined : start + length).toString()
-  }))
+  const parsed = parseSync(text).stmts ?? []
+  const end = ({ stmt_location: start = 0, stmt_len: length }: (typeof parsed)[number]) =>
+    length === undefined ? bytes.length : start + length
+  return parsed.map((statement, index) => {
+    const before = parsed[index - 1]
+    const start = before === undefined ? 0 : end(before) + 1 // past the semicolon
+    return { tree: statement.stmt, text: bytes.subarray(start, end(statement)).toString() }
+  })
 }
 
 /** The variables of a PL/pgSQL function or block, parameters included, and the SQL within it; throws where PostgreSQL would. */
