@@ -1,6 +1,14 @@
 -- Functions live in sql/ and are edited there; the last line takes them along.
 set local role mana_owner;
 
+-- A debit that credits.use_many has allowed and will write together with others'.
+create type credits.allowed_use as (
+  place bigint,
+  request credits.use_request,
+  amount bigint,
+  balance credits.balances
+);
+
 --!include all.sql
 
 reset role;

@@ -33,7 +33,10 @@
 --!include credits/use_request_json.sql
 --!include credits/use_request_from_json.sql
 --!include credits/decide_use.sql
+--!include credits/use_posting.sql
+--!include credits/use_answer.sql
 --!include credits/write_use.sql
+--!include credits/write_uses.sql
 --!include credits/use.sql
 --!include credits/use_many.sql
 --!include credits/refundable_charge.sql

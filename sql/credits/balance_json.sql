@@ -1,7 +1,7 @@
 create or replace function credits.balance_json(p_balance credits.balances)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_object(
   'balance', p_balance.balance - p_balance.held,
   'held', p_balance.held,

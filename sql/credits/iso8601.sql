@@ -1,7 +1,7 @@
 create or replace function credits.iso8601(p_time timestamptz)
 returns text
 language sql
-immutable
+stable
 parallel safe
 return to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 

@@ -1,7 +1,7 @@
 create or replace function credits.request_hash(p_request jsonb)
 returns bytea
 language sql
-immutable
+stable
 return sha256(convert_to(p_request::text, 'UTF8'));
 
 comment on function credits.request_hash(jsonb) is

@@ -1,7 +1,7 @@
 create or replace function credits.transaction_json(p_transaction credits.transactions)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_object(
   'id', p_transaction.id,
   'userId', p_transaction.user_id,

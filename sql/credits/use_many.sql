@@ -9,12 +9,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked text[];
-  v_item jsonb;
+  v_item record;
   v_request credits.use_request;
   v_balance credits.balances;
   v_answer jsonb;
   v_amount bigint;
-  v_results jsonb[] := '{}';
+  -- Allowed and not written yet: one debit a user.
+  v_allowed credits.allowed_use[] := '{}';
+  v_allowed_user_ids text[] := '{}';
+  v_results jsonb[];
+  v_answers jsonb[];
   v_state text;
   v_message text;
   v_detail text;
@@ -23,6 +27,7 @@ begin
   if (case when jsonb_typeof(p_items) = 'array' then jsonb_array_length(p_items) else 0 end) not between 1 and 1000 then
     perform credits.invalid('items', 'must be an array of 1 to 1000 debits');
   end if;
+  v_results := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
 
   -- Every balance first, in order: two batches never wait for each other in a circle.
   select array_agg(l.user_id)
@@ -35,28 +40,49 @@ begin
     for no key update
   ) l;
 
-  for v_item in select i.value from jsonb_array_elements(p_items) with ordinality i order by i.ordinality loop
+  -- The row after the last item has no place: it writes what is left.
+  for v_item in
+    select i.value, i.place, i.value ->> 'userId' as user_id
+    from jsonb_array_elements(p_items) with ordinality i (value, place)
+    union all
+    select null, null, null
+    order by place nulls last
+  loop
+    -- A user's next debit is decided upon the balance that the one before has left.
+    if v_item.place is null or v_item.user_id = any (v_allowed_user_ids) then
+      v_answers := credits.write_uses(v_allowed, p_now);
+      for n in 1..cardinality(v_allowed) loop
+        v_results[(v_allowed[n]).place] := jsonb_build_object('ok', true) || v_answers[n];
+      end loop;
+      v_allowed := '{}';
+      v_allowed_user_ids := '{}';
+    end if;
+    exit when v_item.place is null;
+
     begin
-      v_request := credits.use_request_from_json(v_item, p_caller);
+      v_request := credits.use_request_from_json(v_item.value, p_caller);
       -- An account opened since then isn't locked: this batch finds nothing in it.
       select * into v_balance
       from credits.balances b
       where b.user_id = v_request.user_id and b.user_id = any (v_locked);
       select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
+      if v_answer is null then
+        v_allowed := v_allowed || row(v_item.place, v_request, v_amount, v_balance)::credits.allowed_use;
+        v_allowed_user_ids := v_allowed_user_ids || v_item.user_id;
+      else
+        v_results[v_item.place] := jsonb_build_object('ok', true) || v_answer;
+      end if;
     exception when others then
       -- Nothing was written in this block, so the item is refused alone. What isn't ours to judge ends the call.
       get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
       if v_state !~ '^CR' then
         raise;
       end if;
-      v_results := v_results || jsonb_build_object(
+      v_results[v_item.place] := jsonb_build_object(
         'ok', false,
         'error', jsonb_build_object('sqlstate', v_state, 'message', v_message, 'detail', v_detail::jsonb)
       );
-      continue;
     end;
-    v_answer := coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
-    v_results := v_results || (jsonb_build_object('ok', true) || v_answer);
   end loop;
 
   return jsonb_build_object('results', to_jsonb(v_results));

@@ -1,7 +1,7 @@
 create or replace function credits.use_request_json(p_request credits.use_request)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_array(
   'use',
   p_request.amount,
