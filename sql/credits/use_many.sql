@@ -51,8 +51,8 @@ begin
     -- A user's next debit is decided upon the balance that the one before has left.
     if v_item.place is null or v_item.user_id = any (v_allowed_user_ids) then
       v_answers := credits.write_uses(v_allowed, p_now);
-      for n in 1..cardinality(v_allowed) loop
-        v_results[(v_allowed[n]).place] := jsonb_build_object('ok', true) || v_answers[n];
+      for v_n in 1..cardinality(v_allowed) loop
+        v_results[(v_allowed[v_n]).place] := jsonb_build_object('ok', true) || v_answers[v_n];
       end loop;
       v_allowed := '{}';
       v_allowed_user_ids := '{}';
