@@ -244,46 +244,55 @@ const refund = command(
   }
 )
 
-const grant = command(
-  "grant",
-  fc.record({
-    userId: user,
-    amount: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 200 }) }, { weight: 1, arbitrary: amount }),
-    reason: fc.constantFrom("welcome", "top up"),
-    referenceId: fc.integer({ min: 1, max: 8 }).map((number) => `r${number}`),
-    caller
-  }),
-  (world, { caller: by, ...request }) => {
-    const { userId, reason, referenceId } = request
-    const now = world.now
-    const ask: ReturnType<Command["move"]>["ask"] = (db) => db.call("credits.grant", { ...request, caller: by, now })
-    if (!isAmount(request.amount)) return { ask, expected: { refused: invalid("amount") } }
-    const before = world.accounts.get(userId)?.grants.get(referenceId)
-    if (before !== undefined) {
+const granting = (whom: fc.Arbitrary<string>, amounts: fc.Arbitrary<number>) =>
+  command(
+    "grant",
+    fc.record({
+      userId: whom,
+      amount: amounts,
+      reason: fc.constantFrom("welcome", "top up"),
+      referenceId: fc.integer({ min: 1, max: 8 }).map((number) => `r${number}`),
+      caller
+    }),
+    (world, { caller: by, ...request }) => {
+      const { userId, reason, referenceId } = request
+      const now = world.now
+      const ask: ReturnType<Command["move"]>["ask"] = (db) => db.call("credits.grant", { ...request, caller: by, now })
+      if (!isAmount(request.amount)) return { ask, expected: { refused: invalid("amount") } }
+      const before = world.accounts.get(userId)?.grants.get(referenceId)
+      if (before !== undefined) {
+        const newBalance = balance(world, userId).balance
+        return { ask, expected: { answer: { alreadyGranted: true, newBalance, transactionId: before.id } } }
+      }
+      const row = post(world, userId, {
+        type: "grant",
+        amount: request.amount,
+        counterAccount: "promotions",
+        description: reason,
+        metadata: { reason, referenceId },
+        caller: by
+      })
+      open(world, userId).grants.set(referenceId, row)
       const newBalance = balance(world, userId).balance
-      return { ask, expected: { answer: { alreadyGranted: true, newBalance, transactionId: before.id } } }
-    }
-    const row = post(world, userId, {
-      type: "grant",
-      amount: request.amount,
-      counterAccount: "promotions",
-      description: reason,
-      metadata: { reason, referenceId },
-      caller: by
-    })
-    open(world, userId).grants.set(referenceId, row)
-    const newBalance = balance(world, userId).balance
-    return {
-      ask,
-      expected: {
-        answer: { alreadyGranted: false, newBalance, transactionId: row.id },
-        bind: ({ transactionId }) => {
-          row.id = transactionId
+      return {
+        ask,
+        expected: {
+          answer: { alreadyGranted: false, newBalance, transactionId: row.id },
+          bind: ({ transactionId }) => {
+            row.id = transactionId
+          }
         }
       }
     }
-  }
+  )
+
+const grant = granting(
+  user,
+  fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 1, max: 200 }) }, { weight: 1, arbitrary: amount })
 )
+
+/** Something to begin with. */
+export const funding = (userId: string) => granting(fc.constant(userId), fc.integer({ min: 100, max: 300 }))
 
 const reserve = command(
   "reserve",

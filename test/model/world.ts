@@ -40,6 +40,28 @@ export interface Hold {
   answer?: object
 }
 
+export interface Gift {
+  id: string
+  code: string
+  readonly creatorId: string
+  readonly creatorName: string | null
+  readonly type: "simple" | "personalized"
+  readonly targetEmail: string | null
+  readonly totalCredits: number
+  readonly message: string | null
+  readonly createdAt: Date
+  readonly expiresAt: Date
+  readonly escrow: Row
+  status: "active" | "redeemed" | "expired" | "cancelled"
+  closedAt?: Date
+}
+
+export interface Redemption {
+  readonly gift: Gift
+  readonly userId: string
+  readonly at: Date
+}
+
 interface Remembered {
   readonly request: string
   answer: object
@@ -57,6 +79,10 @@ export interface World {
   now: Date
   readonly accounts: Map<string, Account>
   readonly holds: Array<Hold>
+  readonly gifts: Array<Gift>
+  readonly redemptions: Array<Redemption>
+  /** When who asked for a code that doesn't exist. */
+  readonly misses: Map<string, ReadonlyArray<Date>>
   /** What was asked so far, to be asked again. */
   readonly asked: Array<Command>
 }
@@ -65,6 +91,9 @@ export const newWorld = (): World => ({
   now: new Date("2026-03-01T12:00:00Z"),
   accounts: new Map(),
   holds: [],
+  gifts: [],
+  redemptions: [],
+  misses: new Map(),
   asked: []
 })
 

@@ -13,6 +13,7 @@ import {
   wrongRecipient
 } from "../../support/gifts.ts"
 import { badTexts, invalid, keyReused } from "../../support/refusals.ts"
+import { dispute, paid, send } from "../../support/stripe.ts"
 
 const db = await database()
 const somebody = () => `user-${randomUUID()}`
@@ -55,6 +56,25 @@ test("opens an account for somebody who has none, and leaves holds aside", async
   const userId = await db.userWith(50)
   await db.call("credits.reserve", { userId, amount: 40, reason: "a long call" })
   expect(await db.call("gifts.redeem", { userId, code: second.gift.code })).toMatchObject({ newBalance: 40 })
+})
+
+test("answers with what is left when a debt was paid of the gift", async () => {
+  const purchase = await paid(db)
+  const { userId } = purchase
+  await db.call("credits.use", { userId, amount: 1050, appId: "chat", description: "Answers" })
+  await send(db, dispute(purchase, "funds_withdrawn", { booked: [-1000] }))
+  const { debt } = await db.call("credits.balance", { userId })
+  expect(debt).toBe(1050)
+  const first = await given(db, 1000)
+  const second = await given(db, 80)
+  const redeemed = [
+    await db.call("gifts.redeem", { userId, code: first.gift.code }),
+    await db.call("gifts.redeem", { userId, code: second.gift.code })
+  ]
+  expect(redeemed).toMatchObject([
+    { creditsReceived: 1000, newBalance: 0 },
+    { creditsReceived: 80, newBalance: 30 }
+  ])
 })
 
 test("tells both sides, neither who the other is", async () => {
