@@ -19,7 +19,7 @@ select gifts.redeem_pending('cem', 'Cem@example.org');
 select gifts.create('ada', 15) ->> 'status' as status;
 select gifts.cancel('ada', (select id from gifts.gift_codes where creator_id = 'ada' and status = 'active'));
 
--- Or returned by itself after its time, by default 90 days; the worker looks every hour.
+-- Or returned by itself after its time, by default 90 days; the worker looks every minute.
 select gifts.create('ada', 5) ->> 'status' as status;
 select gifts.expire(now() + interval '91 days');
 
