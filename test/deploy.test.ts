@@ -73,12 +73,12 @@ describe("compose.yaml", () => {
 
   test("mounts files that exist", () => {
     const mounted = [...compose.matchAll(/^ +- \.\/([^:]+):/gm)].map(([, file = ""]) => file)
-    expect(mounted).toEqual(["migrations/roles.sql", "migrations/login.sql"])
+    expect(mounted).toEqual(["migrations/roles.sql", "migrations/login.psql"])
     for (const file of mounted) expect(fs.existsSync(path.join(root, file)), file).toBe(true)
   })
 
   test("lets the service act for the roles it takes on, by a login that is only that", () => {
-    expect(read("migrations/login.sql")).toContain("grant mana_service, mana_worker to credits_app;")
+    expect(read("migrations/login.psql")).toContain("grant mana_service, mana_worker to credits_app;")
     expect(compose).toContain("postgres://credits_app:${CREDITS_APP_PASSWORD}@postgres:5432/credits")
   })
 })
