@@ -11,6 +11,7 @@ const settings = { baseUrl: "https://credits.example", trustProxy: true }
 const service = await startService(db, auth, {
   settings: { ...settings, appUrl: Option.some("https://app.example/mana") }
 })
+const plain = await startService(db, auth, { settings })
 
 const open = (code: string, language = "en", at = service) =>
   at.request("GET", `/g/${code}`, {
@@ -96,7 +97,6 @@ test("allows its own style and nothing else, and isn't found by search engines",
 })
 
 test("names the code to enter where there is no app to lead to", async () => {
-  const plain = await startService(db, auth, { settings })
   const { gift } = await given(db, 30)
   const { text } = await open(gift.code, "en", plain)
   expect(textOf(text)).toContain("enter this code in the app")

@@ -11,6 +11,7 @@ const auth = await authService()
 const settings = { baseUrl: "https://credits.example", trustProxy: true }
 const service = await startService(db, auth, { settings })
 const other = await startService(db, auth, { settings })
+const direct = await startService(db, auth, { settings: { ...settings, trustProxy: false } })
 
 interface Person {
   readonly userId: string
@@ -265,7 +266,6 @@ test("10 misses a minute for one person on redeem, then 429", async () => {
 })
 
 test("X-Forwarded-For is the caller's own word unless a proxy is trusted", async () => {
-  const direct = await startService(db, auth, { settings: { trustProxy: false } })
   for (let miss = 0; miss < 30; miss++) {
     expect((await lookUp(nobodysCode, `203.0.113.${miss}`, direct)).status).toBe(404)
   }
