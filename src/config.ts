@@ -22,6 +22,8 @@ export interface Settings {
   readonly appUrl: Option.Option<string>
   /** Without it payments answer 503 and everything else works. */
   readonly stripe: Option.Option<StripeSettings>
+  /** Who is told what happens. Without it events are kept and nobody is told. */
+  readonly events: Option.Option<EventsSettings>
   /** Whether `serve` works off the queue too; else somebody runs `worker`. */
   readonly runWorker: boolean
   /** Whether X-Forwarded-For is a proxy's word and not the caller's own. */
@@ -32,6 +34,12 @@ export interface Settings {
 export interface StripeSettings {
   readonly secretKey: Redacted.Redacted
   readonly webhookSecret: Redacted.Redacted
+}
+
+export interface EventsSettings {
+  readonly url: string
+  /** `whsec_…`: the receiver verifies with it that an event is ours (Standard Webhooks). */
+  readonly secret: Redacted.Redacted
 }
 
 /** What `npm run dev` varies besides; everything else it decides itself or takes from `Settings`. */
@@ -132,6 +140,31 @@ const stripe = Config.all({
   })
 )
 
+/** 24 to 64 bytes, as Standard Webhooks asks. */
+const isEventsSecret = (secret: string) => {
+  const bytes = Buffer.from(secret.replace("whsec_", ""), "base64").length
+  return /^whsec_[A-Za-z0-9+/]+=*$/.test(secret) && bytes >= 24 && bytes <= 64
+}
+
+/** Both or neither: an event that nobody can verify is worth nothing. */
+const events = Config.all({
+  url: Config.option(
+    matching("EVENTS_WEBHOOK_URL", "must be an http(s):// address", (value) =>
+      ["http:", "https:"].includes(URL.parse(value)?.protocol ?? "")
+    )
+  ),
+  secret: Config.option(
+    matching("EVENTS_WEBHOOK_SECRET", "must be whsec_ and 24 to 64 bytes in base64", isEventsSecret)
+  )
+}).pipe(
+  Config.mapAttempt(({ url, secret }): Option.Option<EventsSettings> => {
+    if (Option.isSome(url) !== Option.isSome(secret)) {
+      throw new Error("EVENTS_WEBHOOK_URL and EVENTS_WEBHOOK_SECRET go together: set both or neither")
+    }
+    return Option.all({ url, secret: Option.map(secret, Redacted.make) })
+  })
+)
+
 const settings = Config.all({
   databaseUrl,
   databaseMaxConnections: whole("DATABASE_MAX_CONNECTIONS", 1, 1000).pipe(Config.withDefault(20)),
@@ -146,6 +179,7 @@ const settings = Config.all({
   corsOrigins,
   appUrl: Config.option(address("APP_URL")),
   stripe,
+  events,
   runWorker: flag("RUN_WORKER").pipe(Config.withDefault(true)),
   trustProxy: flag("TRUST_PROXY").pipe(Config.withDefault(false)),
   logLevel

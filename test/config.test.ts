@@ -30,6 +30,7 @@ describe("readSettings", () => {
         baseUrl: "http://127.0.0.1:3061",
         corsOrigins: [],
         stripe: Option.none(),
+        events: Option.none(),
         appUrl: Option.none(),
         runWorker: true,
         trustProxy: false

@@ -15,7 +15,23 @@ interface CronEntry {
   }
 }
 
+const day = 86_400_000
+
 const entries: ReadonlyArray<CronEntry> = [
+  {
+    task: "charge_sync",
+    match: "0 * * * *",
+    identifier: "charge_sync",
+    // One run makes up for all that passed, and comes at once when there is a worker again.
+    options: { backfillPeriod: day, maxAttempts: 5, jobKey: "charge_sync" }
+  },
+  {
+    task: "deliver_events",
+    match: "* * * * *",
+    identifier: "deliver_events",
+    // The next minute is the next attempt; an event's own tries are counted with the event.
+    options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "deliver_events" }
+  },
   {
     task: "expire_gifts",
     match: "* * * * *",

@@ -1,7 +1,10 @@
 /** What the queue can be asked for. Each task is one function of the database; what it does is told there. */
 import { Effect, Schema } from "effect"
+import { ChargeRun } from "../contract/internal-sync.ts"
 import { call } from "../database/call.ts"
+import { inRounds, roundLimit } from "../database/charge-run.ts"
 import { brokenInvariants } from "../database/verify.ts"
+import { deliverEvents } from "./deliver-events.ts"
 
 const Expired = Schema.Struct({ expired: Schema.NonNegativeInt })
 
@@ -25,6 +28,22 @@ const expireReservations = expireAll("credits.expire_reservations")
 /** Returns the credits of gifts that nobody took: 500 a round. */
 const expireGifts = expireAll("gifts.expire")
 
+// A million periods a run; the next one goes on.
+const maxChargeRounds = 1000
+
+/**
+ * Charges the Cloud Sync that is due now. Not at the time the job was meant for: what is owed follows from each
+ * subscription's dates, and the ledger says when it was really charged.
+ */
+const chargeSync = Effect.gen(function* () {
+  const done = yield* inRounds(
+    call("sync.charge_due", ChargeRun, { limit: roundLimit }, { keyed: true }),
+    maxChargeRounds
+  )
+  const log = done.errors > 0 ? Effect.logWarning : done.total > 0 ? Effect.logInfo : Effect.logDebug
+  yield* log("Charged sync").pipe(Effect.annotateLogs(done))
+})
+
 // Of broken invariants logged one by one; the rest is a number.
 const maxLogged = 100
 
@@ -40,6 +59,8 @@ const verifyBooks = Effect.gen(function* () {
 })
 
 export const tasks = {
+  charge_sync: () => chargeSync,
+  deliver_events: () => deliverEvents,
   expire_gifts: () => expireGifts,
   expire_reservations: () => expireReservations,
   verify_books: () => verifyBooks

@@ -92,6 +92,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     corsOrigins: [],
     appUrl: Option.none(),
     stripe: Option.none(),
+    events: Option.none(),
     runWorker: false,
     trustProxy: false,
     logLevel: LogLevel.Info,

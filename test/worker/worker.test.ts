@@ -1,38 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
-import { AppSettings } from "../../src/config.ts"
-import { WorkerHealth } from "../../src/worker/health.ts"
-import { layer } from "../../src/worker/worker.ts"
+import { Effect } from "effect"
 import { database } from "../support/database.ts"
 import { given } from "../support/gifts.ts"
-import { settings } from "../support/settings.ts"
 import { eventually } from "../support/wait.ts"
+import { runningWorker } from "./running.ts"
 
 // One test damages the books on purpose.
 const db = await database({ verify: false })
 
-/** A running worker of the test's own, its log lines, and its end before the test's. */
-const worker = Effect.gen(function* () {
-  const lines: Array<string> = []
-  const scope = yield* Scope.make()
-  const context = yield* Layer.buildWithScope(
-    layer.pipe(
-      Layer.provide(Layer.effect(AppSettings, settings({ DATABASE_URL: db.urlAs("mana_worker") }))),
-      Layer.provide(
-        Logger.replace(
-          Logger.defaultLogger,
-          Logger.map(Logger.logfmtLogger, (line) => lines.push(line))
-        )
-      )
-    ),
-    scope
-  )
-  const state = () => Effect.runPromise(Context.get(context, WorkerHealth).state)
-  const stop = Scope.close(scope, Exit.void)
-  yield* Effect.addFinalizer(() => stop)
-  yield* Effect.promise(() => eventually(state, (now) => now === "running"))
-  return { lines, state, stop }
-})
+const worker = runningWorker(db)
 
 const addJob = (task: string) =>
   Effect.promise(async () => {
