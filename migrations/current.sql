@@ -9,6 +9,9 @@ create type credits.allowed_use as (
   balance credits.balances
 );
 
+-- Moved to schema credits.
+drop function if exists sync.is_passing_trouble(text);
+
 --!include all.sql
 
 reset role;

@@ -1,6 +1,7 @@
 -- Every function, in dependency order: what a function's declaration names comes before it.
 --!include credits/iso8601.sql
 --!include credits/invalid.sql
+--!include credits/is_passing_trouble.sql
 --!include credits/check_text.sql
 --!include credits/check_amount.sql
 --!include credits/check_metadata.sql
@@ -80,7 +81,6 @@
 --!include sync/posting.sql
 --!include sync/post_charges.sql
 --!include sync/start.sql
---!include sync/is_passing_trouble.sql
 --!include sync/record_error.sql
 --!include sync/resume_by_itself.sql
 --!include sync/status_json.sql

@@ -54,8 +54,8 @@ begin
       v_redeemed := v_redeemed + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the whole call is made again.
-      if sqlstate ~ '^(08|25|40|53|55|57|58)' then
+      -- Not the gift's fault: the whole call is made again.
+      if credits.is_passing_trouble(sqlstate) then
         raise;
       end if;
       raise warning 'gift % was not redeemed for user %: % (%)', v_gift.id, p_user_id, sqlerrm, sqlstate;

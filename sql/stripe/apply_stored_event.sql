@@ -35,7 +35,7 @@ begin
     -- Whatever we didn't think of is undone and kept with its reason; only what may work in a moment (deadlock, out
     -- of memory, shutdown) goes up, so that the caller tries the whole again.
     get stacked diagnostics v_message = message_text;
-    if sqlstate ~ '^(40|53|55|57|58)' then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     v_event.outcome := 'kept';

@@ -51,7 +51,7 @@ begin
       perform sync.warn_at_risk(p_now, p_limit);
     exception when others then
       -- What has been charged stays charged.
-      if sync.is_passing_trouble(sqlstate) then
+      if credits.is_passing_trouble(sqlstate) then
         raise;
       end if;
       raise warning 'sync.warn_at_risk failed (%): %', sqlstate, sqlerrm;

@@ -14,7 +14,7 @@ begin
     from sync.charge_batch(p_user_ids, p_caller, p_now) b;
     return;
   exception when others then
-    if sync.is_passing_trouble(sqlstate) then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     if v_middle = 0 then

@@ -28,7 +28,7 @@ begin
     );
   exception when others then
     -- A broken subscription must not turn away the credits that came in.
-    if sync.is_passing_trouble(sqlstate) then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     perform sync.record_error(p_user_id, sqlstate, sqlerrm, p_now);

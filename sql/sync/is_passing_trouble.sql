@@ -1,8 +1,0 @@
-create or replace function sync.is_passing_trouble(p_sqlstate text)
-returns boolean
-language sql
-immutable
-return p_sqlstate ~ '^(08|25|40|53|55|57|58)';
-
-comment on function sync.is_passing_trouble(text) is
-  'Whether an error is the server''s state (connection, read-only, conflict, resources, locks, shutdown, I/O) and not the row''s: then the whole transaction ends, and the next run begins anew. Internal.';
