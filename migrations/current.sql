@@ -9,6 +9,10 @@ create type credits.allowed_use as (
   balance credits.balances
 );
 
+alter table credits.purchases add column if not exists stripe_price_id text;
+
+comment on column credits.purchases.stripe_price_id is 'The package''s, as it was: every attempt to start the payment asks Stripe for the same.';
+
 --!include all.sql
 
 reset role;
