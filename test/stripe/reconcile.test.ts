@@ -235,7 +235,7 @@ test("more events than a look takes at once", async () => {
 /** Stripe's list of events in another version of the API than ours, as an account set up years ago has it. */
 const oldAccount = async () => {
   const proxy = http.createServer((asked, answer) => {
-    const { host, ...headers } = asked.headers
+    const { host: _, ...headers } = asked.headers
     const forwarded = http.request(
       {
         host: simulator.connection.host,
@@ -290,7 +290,7 @@ test("a goodwill refund goes to Stripe once, and takes its credits along", async
   await db.rows("ops.refund_purchase", asked, "mana_ops")
 
   await run(simulator.faults.next("timeout-after", { method: "POST", path: "/v1/refunds" }))
-  await expect(reconciled()).rejects.toThrow()
+  await expect(reconciled()).rejects.toMatchObject({ message: expect.any(String) })
   await db.query("update credits.refund_requests set next_attempt_at = now() where status = 'requested'")
   await reconciled()
   await run(simulator.webhooks.settled)
@@ -325,7 +325,7 @@ test("while Stripe is away the run fails, and the next one makes up for it", asy
   const { purchaseId } = (await buy(userId, {})).json
   await run(simulator.pay(await paymentOf(purchaseId)))
   await run(simulator.faults.next("500", { path: "/v1/events", times: 5 }))
-  await expect(reconciled()).rejects.toThrow()
+  await expect(reconciled()).rejects.toMatchObject({ message: expect.any(String) })
   await run(simulator.faults.clear)
   await reconciled()
   expect((await request(userId, "GET", "/balance")).json).toMatchObject({ balance: 1050 })
