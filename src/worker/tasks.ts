@@ -76,3 +76,4 @@ export const tasks = {
 
 /** What the tasks need to run. */
 export type TaskServices = Effect.Effect.Context<ReturnType<(typeof tasks)[keyof typeof tasks]>>
+export type Task = () => Effect.Effect<unknown, unknown, TaskServices>
