@@ -1,4 +1,5 @@
 /** Every setting, decoded once from the environment. `.env.example` says the same for people. */
+import type { Stripe } from "stripe"
 import { Config, type ConfigError, Context, Data, Effect, LogLevel, Option, Redacted } from "effect"
 
 export interface Settings {
@@ -33,7 +34,10 @@ export interface Settings {
 
 export interface StripeSettings {
   readonly secretKey: Redacted.Redacted
-  readonly webhookSecret: Redacted.Redacted
+  /** Any of them signs webhooks; several so that a secret can be rotated. Never empty. */
+  readonly webhookSecrets: ReadonlyArray<Redacted.Redacted>
+  /** Where the API is, if not at Stripe: development and tests have one of their own. No setting leads here. */
+  readonly connection?: Pick<Stripe.StripeConfig, "host" | "port" | "protocol" | "timeout" | "maxNetworkRetries">
 }
 
 export interface EventsSettings {
@@ -126,7 +130,11 @@ const logLevel = checked("LOG_LEVEL", "must be Debug, Info, Warning, Error or No
 const stripe = Config.all({
   secretKey: Config.option(matching("STRIPE_SECRET_KEY", "must start with sk_ or rk_", (key) => /^[sr]k_./.test(key))),
   webhookSecret: Config.option(
-    matching("STRIPE_WEBHOOK_SECRET", "must start with whsec_", (secret) => /^whsec_./.test(secret))
+    checked("STRIPE_WEBHOOK_SECRET", "must be one or several secrets that start with whsec_, commas between", (value) =>
+      Option.some(list(value)).pipe(
+        Option.filter((secrets) => secrets.length > 0 && secrets.every((secret) => /^whsec_./.test(secret)))
+      )
+    )
   )
 }).pipe(
   Config.mapAttempt(({ secretKey, webhookSecret }): Option.Option<StripeSettings> => {
@@ -135,7 +143,7 @@ const stripe = Config.all({
     }
     return Option.all({
       secretKey: Option.map(secretKey, Redacted.make),
-      webhookSecret: Option.map(webhookSecret, Redacted.make)
+      webhookSecrets: Option.map(webhookSecret, (secrets) => secrets.map((secret) => Redacted.make(secret)))
     })
   })
 )

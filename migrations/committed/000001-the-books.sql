@@ -1,5 +1,5 @@
 --! Previous: -
---! Hash: sha1:202315c9d550bb7c8b8e32a098462731e74e8502
+--! Hash: sha1:bb7da7606dd030ad6e9296b07652db2fb9714545
 --! Message: the books
 
 -- The books: balances, the ledger, holds, usage, the price list, and the keys that make a call happen once.
@@ -291,6 +291,14 @@ create type credits.use_request as (
   operation text,
   quantity bigint,
   caller text
+);
+
+-- A debit that credits.use_many has allowed and will write together with others'.
+create type credits.allowed_use as (
+  place bigint,
+  request credits.use_request,
+  amount bigint,
+  balance credits.balances
 );
 
 grant select on all tables in schema credits to mana_readonly;

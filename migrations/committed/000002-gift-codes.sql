@@ -1,5 +1,5 @@
---! Previous: sha1:202315c9d550bb7c8b8e32a098462731e74e8502
---! Hash: sha1:144e8fb92e35d5a8294807d8071e42e4d43a541e
+--! Previous: sha1:bb7da7606dd030ad6e9296b07652db2fb9714545
+--! Hash: sha1:16c2832c1e8a2d53c64857fb1566e0624a5d8308
 --! Message: gift codes
 
 -- Gift codes: credits in escrow behind a code that somebody can give away.

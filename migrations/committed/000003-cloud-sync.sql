@@ -1,5 +1,5 @@
---! Previous: sha1:144e8fb92e35d5a8294807d8071e42e4d43a541e
---! Hash: sha1:64196b110f7e65e8933f366fa4fd29ce1ad7fcd2
+--! Previous: sha1:16c2832c1e8a2d53c64857fb1566e0624a5d8308
+--! Hash: sha1:4f7f75c5a3f355459a0f7b42e7e8852d1fc42653
 --! Message: cloud sync
 
 -- Cloud Sync, paid in credits: subscriptions, their charges, and the delivery of events.

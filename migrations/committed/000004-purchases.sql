@@ -1,5 +1,5 @@
---! Previous: sha1:64196b110f7e65e8933f366fa4fd29ce1ad7fcd2
---! Hash: sha1:10227b64bad926903e4c96dfad5138ce643db462
+--! Previous: sha1:4f7f75c5a3f355459a0f7b42e7e8852d1fc42653
+--! Hash: sha1:5da0eae44a5ee1cfabdbc6ca74b54fa52474c30d
 --! Message: purchases
 
 -- Purchases: what is for sale, who bought it, what Stripe said about the payment, and what is owed when a payment
@@ -66,6 +66,7 @@ create table credits.purchases (
   package_id text not null references credits.packages (id),
   credits bigint not null,
   price_euro_cents bigint not null,
+  stripe_price_id text,
   livemode boolean not null,
   success_url text,
   cancel_url text,
@@ -119,6 +120,7 @@ create table credits.purchases (
 create index purchases_next_check_at_idx on credits.purchases (next_check_at) where next_check_at is not null;
 
 comment on table credits.purchases is 'One row a purchase. Written under the user''s balance lock, but for when to ask Stripe again.';
+comment on column credits.purchases.stripe_price_id is 'The package''s, as it was: every attempt to start the payment asks Stripe for the same.';
 comment on column credits.purchases.paid_at is 'When Stripe says the money came in. Never goes away again.';
 comment on column credits.purchases.processing_at is 'The last time the payment was under way (SEPA takes days).';
 comment on column credits.purchases.failed_at is 'The last failed attempt. The person may try again, and a paid purchase stays paid.';

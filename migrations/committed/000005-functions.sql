@@ -1,5 +1,5 @@
---! Previous: sha1:10227b64bad926903e4c96dfad5138ce643db462
---! Hash: sha1:97b0971ccc96e4b1f1a0516d70dac546221a03d9
+--! Previous: sha1:5da0eae44a5ee1cfabdbc6ca74b54fa52474c30d
+--! Hash: sha1:8e259d946b53681730e052dd3132f06c0bfacd30
 --! Message: functions
 
 -- The functions, all of them. They live in sql/, one a file, and every later migration takes them along.
@@ -11,7 +11,7 @@ set local role mana_owner;
 create or replace function credits.iso8601(p_time timestamptz)
 returns text
 language sql
-immutable
+stable
 parallel safe
 return to_char(p_time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
@@ -38,6 +38,16 @@ $$;
 comment on function credits.invalid(text, text) is
   'Raises CR001: an argument breaks a rule. The path is the argument''s name on the wire. Internal.';
 --! EndIncluded credits/invalid.sql
+--! Included credits/is_passing_trouble.sql
+create or replace function credits.is_passing_trouble(p_sqlstate text)
+returns boolean
+language sql
+immutable
+return p_sqlstate ~ '^(08|25|40|53|55|57|58)';
+
+comment on function credits.is_passing_trouble(text) is
+  'Whether an error is the server''s state (connection, read-only, conflict, resources, locks, shutdown, I/O) and not that of the row at hand: then the whole transaction ends, and the next try begins anew. Internal.';
+--! EndIncluded credits/is_passing_trouble.sql
 --! Included credits/check_text.sql
 create or replace function credits.check_text(p_path text, p_value text, p_max integer)
 returns void
@@ -566,7 +576,7 @@ comment on function credits.post_many(credits.user_posting[], timestamptz) is
 create or replace function credits.transaction_json(p_transaction credits.transactions)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_object(
   'id', p_transaction.id,
   'userId', p_transaction.user_id,
@@ -591,7 +601,7 @@ comment on function credits.transaction_json(credits.transactions) is
 create or replace function credits.balance_json(p_balance credits.balances)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_object(
   'balance', p_balance.balance - p_balance.held,
   'held', p_balance.held,
@@ -607,7 +617,7 @@ comment on function credits.balance_json(credits.balances) is
 create or replace function credits.request_hash(p_request jsonb)
 returns bytea
 language sql
-immutable
+stable
 return sha256(convert_to(p_request::text, 'UTF8'));
 
 comment on function credits.request_hash(jsonb) is
@@ -892,7 +902,7 @@ comment on function credits.pricing() is
 create or replace function credits.use_request_json(p_request credits.use_request)
 returns jsonb
 language sql
-immutable
+stable
 return jsonb_build_array(
   'use',
   p_request.amount,
@@ -929,11 +939,11 @@ begin
     if jsonb_typeof(p_item -> v_path) = 'null' then
       continue;
     end if;
-    -- Compared as numeric: 1e30 and 0.5 are refused here, not by a cast.
+    -- Compared as numeric: 1e30 and 0.5 are refused here, not by a cast. What is too small or large is decide_use's.
     if jsonb_typeof(p_item -> v_path) <> 'number'
-       or (p_item ->> v_path)::numeric not between 1 and 1000000000
+       or (p_item ->> v_path)::numeric not between -9007199254740991 and 9007199254740991
        or (p_item ->> v_path)::numeric % 1 <> 0 then
-      perform credits.invalid(v_path, 'must be a whole number from 1 to 1000000000');
+      perform credits.invalid(v_path, 'must be a whole number');
     end if;
   end loop;
   v_request.user_id := p_item ->> 'userId';
@@ -984,6 +994,53 @@ $$;
 comment on function credits.decide_use(credits.balances, credits.use_request) is
   'Decides a debit without writing: the remembered answer of a replay, or the credits to take. CR001 invalid, CR002 not enough credits, CR003 key reused. The caller holds the lock. Internal.';
 --! EndIncluded credits/decide_use.sql
+--! Included credits/use_posting.sql
+create or replace function credits.use_posting(p_request credits.use_request, p_amount bigint)
+returns credits.posting
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_posting credits.posting;
+begin
+  v_posting.type := 'usage';
+  v_posting.amount := -p_amount;
+  v_posting.counter_account := 'revenue:' || p_request.app_id;
+  v_posting.app_id := p_request.app_id;
+  v_posting.description := p_request.description;
+  v_posting.metadata := p_request.metadata;
+  if p_request.operation is not null then
+    v_posting.metadata := coalesce(p_request.metadata, '{}')
+      || jsonb_build_object('operation', p_request.operation, 'quantity', coalesce(p_request.quantity, 1));
+  end if;
+  v_posting.idempotency_key := p_request.idempotency_key;
+  v_posting.caller := p_request.caller;
+  return v_posting;
+end
+$$;
+
+comment on function credits.use_posting(credits.use_request, bigint) is
+  'The ledger row of a debit. Internal.';
+--! EndIncluded credits/use_posting.sql
+--! Included credits/use_answer.sql
+create or replace function credits.use_answer(
+  p_transaction credits.transactions, p_balance credits.balances, p_amount bigint
+)
+returns jsonb
+language sql
+stable
+return jsonb_build_object(
+  'transaction', credits.transaction_json(p_transaction),
+  'newBalance', jsonb_build_object(
+    'balance', p_transaction.balance_after - p_balance.held,
+    'totalSpent', p_balance.total_spent + p_amount
+  )
+);
+
+comment on function credits.use_answer(credits.transactions, credits.balances, bigint) is
+  'What a debit answers; the balance is the one before it. Internal.';
+--! EndIncluded credits/use_answer.sql
 --! Included credits/write_use.sql
 create or replace function credits.write_use(
   p_balance credits.balances, p_request credits.use_request, p_amount bigint, p_now timestamptz
@@ -994,32 +1051,11 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_metadata jsonb := p_request.metadata;
-  v_posting credits.posting;
   v_transaction credits.transactions;
   v_answer jsonb;
 begin
-  if p_request.operation is not null then
-    v_metadata := coalesce(v_metadata, '{}')
-      || jsonb_build_object('operation', p_request.operation, 'quantity', coalesce(p_request.quantity, 1));
-  end if;
-  v_posting.type := 'usage';
-  v_posting.amount := -p_amount;
-  v_posting.counter_account := 'revenue:' || p_request.app_id;
-  v_posting.app_id := p_request.app_id;
-  v_posting.description := p_request.description;
-  v_posting.metadata := v_metadata;
-  v_posting.idempotency_key := p_request.idempotency_key;
-  v_posting.caller := p_request.caller;
-  v_transaction := credits.post(p_balance, v_posting, p_now);
-
-  v_answer := jsonb_build_object(
-    'transaction', credits.transaction_json(v_transaction),
-    'newBalance', jsonb_build_object(
-      'balance', v_transaction.balance_after - p_balance.held,
-      'totalSpent', p_balance.total_spent + p_amount
-    )
-  );
+  v_transaction := credits.post(p_balance, credits.use_posting(p_request, p_amount), p_now);
+  v_answer := credits.use_answer(v_transaction, p_balance, p_amount);
   perform credits.remember_answer(
     p_request.user_id,
     p_request.caller,
@@ -1035,6 +1071,49 @@ $$;
 comment on function credits.write_use(credits.balances, credits.use_request, bigint, timestamptz) is
   'Writes a debit that credits.decide_use allowed, remembers the answer under its key, and returns it. The caller holds the lock. Internal.';
 --! EndIncluded credits/write_use.sql
+--! Included credits/write_uses.sql
+create or replace function credits.write_uses(p_uses credits.allowed_use[], p_now timestamptz)
+returns jsonb[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_postings credits.user_posting[];
+  v_transactions credits.transactions[];
+  v_answers jsonb[];
+begin
+  if cardinality(p_uses) = 0 then
+    return '{}';
+  end if;
+  select array_agg(row((u.request).user_id, credits.use_posting(u.request, u.amount))::credits.user_posting)
+  into v_postings
+  from unnest(p_uses) u;
+  v_transactions := credits.post_many(v_postings, p_now);
+
+  select array_agg(credits.use_answer(t, u.balance, u.amount) order by u.place)
+  into v_answers
+  from unnest(p_uses) u
+  join unnest(v_transactions) t on t.user_id = (u.request).user_id;
+
+  insert into credits.idempotency_keys (user_id, caller, key, request_hash, answer, created_at)
+  select
+    (u.request).user_id,
+    (u.request).caller,
+    (u.request).idempotency_key,
+    credits.request_hash(credits.use_request_json(u.request)),
+    a.answer,
+    p_now
+  from (select x.request, row_number() over (order by x.place) as n from unnest(p_uses) x) u
+  join unnest(v_answers) with ordinality a (answer, n) on a.n = u.n
+  where (u.request).idempotency_key is not null;
+  return v_answers;
+end
+$$;
+
+comment on function credits.write_uses(credits.allowed_use[], timestamptz) is
+  'credits.write_use for many users at once, one debit a user: the same rows, in one statement a table. Answers in the order of their places. The caller holds the locks. Internal.';
+--! EndIncluded credits/write_uses.sql
 --! Included credits/use.sql
 create or replace function credits.use(
   p_user_id text,
@@ -1083,12 +1162,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_locked text[];
-  v_item jsonb;
+  v_item record;
   v_request credits.use_request;
   v_balance credits.balances;
   v_answer jsonb;
   v_amount bigint;
-  v_results jsonb[] := '{}';
+  -- Allowed and not written yet: one debit a user.
+  v_allowed credits.allowed_use[] := '{}';
+  v_allowed_user_ids text[] := '{}';
+  v_results jsonb[];
+  v_answers jsonb[];
   v_state text;
   v_message text;
   v_detail text;
@@ -1097,6 +1180,7 @@ begin
   if (case when jsonb_typeof(p_items) = 'array' then jsonb_array_length(p_items) else 0 end) not between 1 and 1000 then
     perform credits.invalid('items', 'must be an array of 1 to 1000 debits');
   end if;
+  v_results := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
 
   -- Every balance first, in order: two batches never wait for each other in a circle.
   select array_agg(l.user_id)
@@ -1109,28 +1193,49 @@ begin
     for no key update
   ) l;
 
-  for v_item in select i.value from jsonb_array_elements(p_items) with ordinality i order by i.ordinality loop
+  -- The row after the last item has no place: it writes what is left.
+  for v_item in
+    select i.value, i.place, i.value ->> 'userId' as user_id
+    from jsonb_array_elements(p_items) with ordinality i (value, place)
+    union all
+    select null, null, null
+    order by place nulls last
+  loop
+    -- A user's next debit is decided upon the balance that the one before has left.
+    if v_item.place is null or v_item.user_id = any (v_allowed_user_ids) then
+      v_answers := credits.write_uses(v_allowed, p_now);
+      for v_n in 1..cardinality(v_allowed) loop
+        v_results[(v_allowed[v_n]).place] := jsonb_build_object('ok', true) || v_answers[v_n];
+      end loop;
+      v_allowed := '{}';
+      v_allowed_user_ids := '{}';
+    end if;
+    exit when v_item.place is null;
+
     begin
-      v_request := credits.use_request_from_json(v_item, p_caller);
+      v_request := credits.use_request_from_json(v_item.value, p_caller);
       -- An account opened since then isn't locked: this batch finds nothing in it.
       select * into v_balance
       from credits.balances b
       where b.user_id = v_request.user_id and b.user_id = any (v_locked);
       select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
+      if v_answer is null then
+        v_allowed := v_allowed || row(v_item.place, v_request, v_amount, v_balance)::credits.allowed_use;
+        v_allowed_user_ids := v_allowed_user_ids || v_item.user_id;
+      else
+        v_results[v_item.place] := jsonb_build_object('ok', true) || v_answer;
+      end if;
     exception when others then
       -- Nothing was written in this block, so the item is refused alone. What isn't ours to judge ends the call.
       get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
       if v_state !~ '^CR' then
         raise;
       end if;
-      v_results := v_results || jsonb_build_object(
+      v_results[v_item.place] := jsonb_build_object(
         'ok', false,
         'error', jsonb_build_object('sqlstate', v_state, 'message', v_message, 'detail', v_detail::jsonb)
       );
-      continue;
     end;
-    v_answer := coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
-    v_results := v_results || (jsonb_build_object('ok', true) || v_answer);
   end loop;
 
   return jsonb_build_object('results', to_jsonb(v_results));
@@ -2261,8 +2366,8 @@ begin
       v_redeemed := v_redeemed + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the whole call is made again.
-      if sqlstate ~ '^(08|25|40|53|55|57|58)' then
+      -- Not the gift's fault: the whole call is made again.
+      if credits.is_passing_trouble(sqlstate) then
         raise;
       end if;
       raise warning 'gift % was not redeemed for user %: % (%)', v_gift.id, p_user_id, sqlerrm, sqlstate;
@@ -2369,8 +2474,8 @@ begin
       v_expired := v_expired + 1;
       v_total_credits := v_total_credits + v_gift.total_credits;
     exception when others then
-      -- The server's state (conflict, lock, shutdown, full disk) isn't the gift's fault: the next run tries again.
-      if sqlstate ~ '^(08|25|40|53|55|57|58)' then
+      -- Not the gift's fault: the next run tries again.
+      if credits.is_passing_trouble(sqlstate) then
         raise;
       end if;
       raise warning 'gift % was not returned: % (%)', v_gift.id, sqlerrm, sqlstate;
@@ -2746,16 +2851,6 @@ comment on function sync.start(
 ) is
   'Makes sync active from now on: free inside a paid period, whose dates stay; else a new anchor, and the first period charged. CR001 no such interval, CR002 not enough credits. The caller holds the balance''s lock, passes the balance and the subscription (nulls if there is none) as they stand, and has checked the state. Internal.';
 --! EndIncluded sync/start.sql
---! Included sync/is_passing_trouble.sql
-create or replace function sync.is_passing_trouble(p_sqlstate text)
-returns boolean
-language sql
-immutable
-return p_sqlstate ~ '^(08|25|40|53|55|57|58)';
-
-comment on function sync.is_passing_trouble(text) is
-  'Whether an error is the server''s state (connection, read-only, conflict, resources, locks, shutdown, I/O) and not the row''s: then the whole transaction ends, and the next run begins anew. Internal.';
---! EndIncluded sync/is_passing_trouble.sql
 --! Included sync/record_error.sql
 create or replace function sync.record_error(p_user_id text, p_sqlstate text, p_message text, p_now timestamptz)
 returns void
@@ -2816,7 +2911,7 @@ begin
     );
   exception when others then
     -- A broken subscription must not turn away the credits that came in.
-    if sync.is_passing_trouble(sqlstate) then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     perform sync.record_error(p_user_id, sqlstate, sqlerrm, p_now);
@@ -3156,7 +3251,7 @@ begin
     from sync.charge_batch(p_user_ids, p_caller, p_now) b;
     return;
   exception when others then
-    if sync.is_passing_trouble(sqlstate) then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     if v_middle = 0 then
@@ -3290,7 +3385,7 @@ begin
       perform sync.warn_at_risk(p_now, p_limit);
     exception when others then
       -- What has been charged stays charged.
-      if sync.is_passing_trouble(sqlstate) then
+      if credits.is_passing_trouble(sqlstate) then
         raise;
       end if;
       raise warning 'sync.warn_at_risk failed (%): %', sqlstate, sqlerrm;
@@ -4316,7 +4411,7 @@ begin
     -- Whatever we didn't think of is undone and kept with its reason; only what may work in a moment (deadlock, out
     -- of memory, shutdown) goes up, so that the caller tries the whole again.
     get stacked diagnostics v_message = message_text;
-    if sqlstate ~ '^(40|53|55|57|58)' then
+    if credits.is_passing_trouble(sqlstate) then
       raise;
     end if;
     v_event.outcome := 'kept';
@@ -4516,8 +4611,7 @@ as $$
     'purchaseId', p_purchase.id,
     'userId', p_purchase.user_id,
     'packageId', p_purchase.package_id,
-    'name', k.name,
-    'stripePriceId', k.stripe_price_id,
+    'stripePriceId', p_purchase.stripe_price_id,
     'credits', p_purchase.credits,
     'priceEuroCents', p_purchase.price_euro_cents,
     'livemode', p_purchase.livemode,
@@ -4531,13 +4625,12 @@ as $$
     'checkoutUrl', p_purchase.checkout_url,
     'createdAt', credits.iso8601(p_purchase.created_at)
   )
-  from credits.packages k
-  left join credits.stripe_customers c on c.user_id = p_purchase.user_id and c.livemode = p_purchase.livemode
-  where k.id = p_purchase.package_id;
+  from credits.stripe_customers c
+  where c.user_id = p_purchase.user_id and c.livemode = p_purchase.livemode;
 $$;
 
 comment on function stripe.purchase_order(credits.purchases) is
-  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, name, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
+  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
 --! EndIncluded stripe/purchase_order.sql
 --! Included stripe/check_startable.sql
 create or replace function stripe.check_startable(p_purchase credits.purchases, p_now timestamptz)
@@ -4628,12 +4721,12 @@ begin
   values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
   on conflict (user_id, livemode) do nothing;
   insert into credits.purchases (
-    user_id, package_id, credits, price_euro_cents, livemode, success_url, cancel_url, caller, next_check_at,
-    created_at, updated_at
+    user_id, package_id, credits, price_euro_cents, stripe_price_id, livemode, success_url, cancel_url, caller,
+    next_check_at, created_at, updated_at
   )
   values (
-    p_user_id, p_package_id, v_package.credits, v_package.price_euro_cents, p_livemode, p_success_url, p_cancel_url,
-    p_caller, p_now + interval '15 minutes', p_now, p_now
+    p_user_id, p_package_id, v_package.credits, v_package.price_euro_cents, v_package.stripe_price_id, p_livemode,
+    p_success_url, p_cancel_url, p_caller, p_now + interval '15 minutes', p_now, p_now
   )
   returning * into v_purchase;
 

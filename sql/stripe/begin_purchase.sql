@@ -64,12 +64,12 @@ begin
   values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
   on conflict (user_id, livemode) do nothing;
   insert into credits.purchases (
-    user_id, package_id, credits, price_euro_cents, livemode, success_url, cancel_url, caller, next_check_at,
-    created_at, updated_at
+    user_id, package_id, credits, price_euro_cents, stripe_price_id, livemode, success_url, cancel_url, caller,
+    next_check_at, created_at, updated_at
   )
   values (
-    p_user_id, p_package_id, v_package.credits, v_package.price_euro_cents, p_livemode, p_success_url, p_cancel_url,
-    p_caller, p_now + interval '15 minutes', p_now, p_now
+    p_user_id, p_package_id, v_package.credits, v_package.price_euro_cents, v_package.stripe_price_id, p_livemode,
+    p_success_url, p_cancel_url, p_caller, p_now + interval '15 minutes', p_now, p_now
   )
   returning * into v_purchase;
 

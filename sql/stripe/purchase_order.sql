@@ -8,8 +8,7 @@ as $$
     'purchaseId', p_purchase.id,
     'userId', p_purchase.user_id,
     'packageId', p_purchase.package_id,
-    'name', k.name,
-    'stripePriceId', k.stripe_price_id,
+    'stripePriceId', p_purchase.stripe_price_id,
     'credits', p_purchase.credits,
     'priceEuroCents', p_purchase.price_euro_cents,
     'livemode', p_purchase.livemode,
@@ -23,10 +22,9 @@ as $$
     'checkoutUrl', p_purchase.checkout_url,
     'createdAt', credits.iso8601(p_purchase.created_at)
   )
-  from credits.packages k
-  left join credits.stripe_customers c on c.user_id = p_purchase.user_id and c.livemode = p_purchase.livemode
-  where k.id = p_purchase.package_id;
+  from credits.stripe_customers c
+  where c.user_id = p_purchase.user_id and c.livemode = p_purchase.livemode;
 $$;
 
 comment on function stripe.purchase_order(credits.purchases) is
-  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, name, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
+  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';

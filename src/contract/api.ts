@@ -8,16 +8,20 @@ import { health } from "./health.ts"
 import { Debit, internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
 import { internalSync } from "./internal-sync.ts"
+import { purchases } from "./purchases.ts"
 import { sync } from "./sync.ts"
+import { webhooks } from "./webhooks.ts"
 
 export const Api = HttpApi.make("mana-credits")
   .add(credits)
+  .add(purchases)
   .add(gifts)
   .add(sync)
   .add(internalCredits)
   .add(internalGifts)
   .add(internalSync)
   .add(admin)
+  .add(webhooks)
   .add(health)
   // What any route may answer.
   .addError(InvalidRequest.schema)

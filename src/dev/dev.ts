@@ -11,6 +11,7 @@ import { WorkerHealth } from "../worker/health.ts"
 import { devDatabases } from "./databases.ts"
 import { doors } from "./doors.ts"
 import { makeIssuer } from "./issuer.ts"
+import { withPayments } from "./payments.ts"
 
 const demo = { userId: "demo", amount: 1000 }
 
@@ -41,15 +42,20 @@ interface Welcome {
   readonly databaseUrl: string
   readonly serviceKey: string
   readonly token: string
+  /** Absent where payments go to Stripe itself. */
+  readonly simulatorUrl: string | undefined
 }
 
-const welcome = ({ origin, databaseUrl, serviceKey, token }: Welcome) => {
+const welcome = ({ origin, databaseUrl, serviceKey, token, simulatorUrl }: Welcome) => {
   const bearer = `-H ${quoted(`Authorization: Bearer ${token}`)}`
   const json = "-H 'Content-Type: application/json'"
+  const back = { successUrl: `${origin}/docs#paid`, cancelUrl: `${origin}/docs#cancelled` }
+  const bought = JSON.stringify({ packageId: "credits_1000", ...back })
   return `
   API           ${origin}
   Reference     ${origin}/docs
   Database      ${databaseUrl}
+  Payments      ${simulatorUrl ?? "Stripe, with the key of the environment"}
   Service key   ${serviceKey}
   Token         ${token}
                 of the user ${demo.userId}, who was given ${demo.amount} credits
@@ -63,6 +69,9 @@ Spend 5 of it:
 The same as a service, for any user:
   curl ${origin}/api/v1/internal/credits/use -H ${quoted(`X-Service-Key: ${serviceKey}`)} -H 'X-App-Id: chat' ${json} -d '{"userId":"demo","amount":5,"appId":"chat","description":"One answer"}'
 
+Buy more: open the checkoutUrl in a browser${simulatorUrl === undefined ? "" : " (a simulation: no money moves)"}:
+  curl ${origin}/api/v1/credits/purchase ${bearer} ${json} -d ${quoted(bought)}
+
 A token for somebody else (email, name and role if you like):
   curl ${origin}/dev/token ${json} -d '{"sub":"ada","email":"ada@example.com","name":"Ada"}'
 `
@@ -74,7 +83,10 @@ export const run = () =>
     const dev = yield* readDevSettings
     const origin = `http://127.0.0.1:${dev.port}`
     const { url } = yield* devDatabases(dev, embeddedPostgres({ dataDir: dev.dataDir }))
-    const settings = yield* settingsWith({ DATABASE_URL: url, MANA_AUTH_URL: origin })
+    const { settings, simulatorUrl } = yield* Effect.flatMap(
+      settingsWith({ DATABASE_URL: url, MANA_AUTH_URL: origin }),
+      (given) => withPayments(given, { origin, port: dev.port, dataDir: dev.dataDir })
+    )
     const issuer = yield* makeIssuer(origin, path.join(dev.dataDir, "token-key.json"))
 
     const logs = readableLogs(settings.logLevel)
@@ -93,7 +105,8 @@ export const run = () =>
         origin,
         databaseUrl: shownUrl,
         serviceKey: serviceKey === undefined ? "" : Redacted.value(serviceKey),
-        token: yield* issuer.token({ sub: demo.userId, email: "demo@example.com", name: "Demo" })
+        token: yield* issuer.token({ sub: demo.userId, email: "demo@example.com", name: "Demo" }),
+        simulatorUrl
       })
     )
     yield* Console.log(`ready on ${origin}`)

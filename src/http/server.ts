@@ -4,6 +4,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
+import { layer as payments } from "../stripe/stripe.ts"
 import { admin } from "./admin.ts"
 import { makeApp } from "./app.ts"
 import { auth } from "./auth.ts"
@@ -16,20 +17,24 @@ import { health } from "./health.ts"
 import { internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
 import { internalSync } from "./internal-sync.ts"
+import { purchases } from "./purchases.ts"
 import { sync } from "./sync.ts"
+import { webhooks } from "./webhooks.ts"
 
 const groups = Layer.mergeAll(
   credits,
+  purchases,
   gifts,
   sync,
   internalCredits,
   internalGifts,
   internalSync,
   admin,
+  webhooks,
   health,
   giftPages,
   documents
-).pipe(Layer.provide(auth), Layer.provide(largeBody))
+).pipe(Layer.provide(auth), Layer.provide(largeBody), Layer.provide(payments))
 
 const app = Effect.gen(function* () {
   // Asked for so that every group has added its routes before they are read.

@@ -47,6 +47,19 @@ const entries: ReadonlyArray<CronEntry> = [
     options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "expire_reservations" }
   },
   {
+    task: "retry_stripe_events",
+    match: "* * * * *",
+    identifier: "retry_stripe_events",
+    options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "retry_stripe_events" }
+  },
+  {
+    // Two calls when there is nothing to do. Often, since a lost webhook is somebody waiting for what they paid for.
+    task: "reconcile_payments",
+    match: "*/5 * * * *",
+    identifier: "reconcile_payments",
+    options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "reconcile_payments" }
+  },
+  {
     task: "verify_books",
     match: "17 * * * *",
     identifier: "verify_books",

@@ -5,7 +5,7 @@ import { Logger, run, type TaskList, type WorkerEvents, type WorkerPool } from "
 import type pg from "pg"
 import { cron } from "./cron.ts"
 import { atMost } from "../at_most.ts"
-import { tasks, type TaskServices } from "./tasks.ts"
+import { type Task, tasks, type TaskServices } from "./tasks.ts"
 
 /** It ended without being told to; another one may start. */
 export class WorkerStopped extends Data.TaggedError("WorkerStopped")<{ readonly cause: unknown }> {}
@@ -24,7 +24,7 @@ const killAfter = 2000
 const taskList = (runtime: Runtime.Runtime<TaskServices>): TaskList =>
   Record.map(
     tasks,
-    (task): TaskList[string] =>
+    (task: Task): TaskList[string] =>
       (_, { job }) =>
         Runtime.runPromise(runtime)(
           Effect.sandbox(task()).pipe(

@@ -4,6 +4,7 @@ import { ChargeRun } from "../contract/internal-sync.ts"
 import { call } from "../database/call.ts"
 import { inRounds, roundLimit } from "../database/charge-run.ts"
 import { brokenInvariants } from "../database/verify.ts"
+import { reconcile } from "../stripe/reconcile.ts"
 import { deliverEvents } from "./deliver-events.ts"
 
 const Expired = Schema.Struct({ expired: Schema.NonNegativeInt })
@@ -58,13 +59,21 @@ const verifyBooks = Effect.gen(function* () {
   }
 })
 
+const Retried = Schema.Struct({ applied: Schema.NonNegativeInt, kept: Schema.NonNegativeInt })
+
+/** Tries Stripe's events again that couldn't be applied when they came. */
+const retryEvents = call("stripe.retry_events", Retried, {}, { keyed: true })
+
 export const tasks = {
   charge_sync: () => chargeSync,
   deliver_events: () => deliverEvents,
   expire_gifts: () => expireGifts,
   expire_reservations: () => expireReservations,
+  reconcile_payments: () => reconcile,
+  retry_stripe_events: () => retryEvents,
   verify_books: () => verifyBooks
 }
 
 /** What the tasks need to run. */
 export type TaskServices = Effect.Effect.Context<ReturnType<(typeof tasks)[keyof typeof tasks]>>
+export type Task = () => Effect.Effect<unknown, unknown, TaskServices>

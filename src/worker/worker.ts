@@ -4,6 +4,7 @@ import { Effect, Layer, Ref, Schedule } from "effect"
 import { AppSettings } from "../config.ts"
 import { makePool } from "../database/database.ts"
 import { WorkerHealth, type WorkerState } from "./health.ts"
+import { layer as payments } from "../stripe/stripe.ts"
 import { workerConnections, workerSession } from "./session.ts"
 
 const database = Effect.gen(function* () {
@@ -38,4 +39,4 @@ export const layer = Layer.scoped(
     )
     return { state: Ref.get(state) }
   })
-)
+).pipe(Layer.provide(payments))

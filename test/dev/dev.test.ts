@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { freePort, severalStarts, start } from "../support/program.ts"
+import { eventually } from "../support/wait.ts"
 
 let folder = ""
 let port = 0
@@ -45,12 +46,24 @@ describe.sequential("npm run dev", () => {
     await running.says(`ready on http://127.0.0.1:${port}`)
     expect(running.stdout().trimEnd().split("\n").at(-1)).toBe(`ready on http://127.0.0.1:${port}`)
 
-    const [balance = "", use = "", serviceUse = "", token = ""] = curls(running.stdout())
+    const [balance = "", use = "", serviceUse = "", buy = "", token = ""] = curls(running.stdout())
     balanceLine = balance
     expect(await paste(balance)).toMatchObject({ balance: 1000 })
     expect(await paste(use)).toMatchObject({ success: true, newBalance: { balance: 995 } })
     expect(await paste(serviceUse)).toMatchObject({ success: true, newBalance: { balance: 990 } })
     expect(await paste(token)).toEqual({ token: expect.any(String) })
+
+    const { checkoutUrl } = await paste(buy)
+    const paid = await fetch(checkoutUrl, {
+      method: "POST",
+      redirect: "manual",
+      body: new URLSearchParams({ method: "card", action: "pay" })
+    })
+    expect(paid.headers.get("location")).toBe(`http://127.0.0.1:${port}/docs#paid`)
+    await eventually(
+      () => paste(balance),
+      (now) => now.balance === 2040
+    )
 
     const database = /Database +(\S+)/.exec(running.stdout())?.[1] ?? ""
     expect(database).toMatch(/^postgres:\/\/postgres:\w+@127\.0\.0\.1:\d+\/mana_credits$/)
@@ -81,14 +94,14 @@ describe.sequential("npm run dev", () => {
     async () => {
       const second = dev()
       await second.says("ready on")
-      expect(await paste(balanceLine)).toMatchObject({ balance: 990 })
+      expect(await paste(balanceLine)).toMatchObject({ balance: 2040 })
       second.signalGroup("SIGKILL")
       expect(await second.ended).toBe("SIGKILL")
 
       const third = dev({ MANA_SERVICE_KEY: "it's mine" })
       await third.says("ready on")
-      expect(await paste(balanceLine)).toMatchObject({ balance: 990, totalEarned: 1000 })
-      expect(await paste(curls(third.stdout())[2] ?? "")).toMatchObject({ newBalance: { balance: 985 } })
+      expect(await paste(balanceLine)).toMatchObject({ balance: 2040, totalEarned: 2050 })
+      expect(await paste(curls(third.stdout())[2] ?? "")).toMatchObject({ newBalance: { balance: 2035 } })
       await issuesTokens()
       // The database is made anew beneath it, and it works on.
       const reset = start(["db", "reset", "--erase"], { DATA_DIR: dataDir() })

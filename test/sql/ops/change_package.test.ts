@@ -20,14 +20,17 @@ test("changes what is given and nothing else", async () => {
   expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change, stripePriceId: null })
 })
 
-test("a purchase begun before keeps its price and credits", async () => {
+test("a purchase begun before keeps its price and credits, in Stripe too", async () => {
   const userId = await db.userWith(0)
   const moving = { id: "moving", name: "Moving", description: "Up and up", credits: 60, priceEuroCents: 50 }
   await db.rows("ops.add_package", moving, "mana_ops")
-  const order = await db.call("stripe.begin_purchase", { userId, packageId: "moving", livemode: false })
-  await db.rows("ops.change_package", { id: "moving", credits: 1, priceEuroCents: 9900 }, "mana_ops")
+  const buying = { userId, packageId: "moving", livemode: false, idempotencyKey: "k" }
+  const order = await db.call("stripe.begin_purchase", buying)
+  const change = { id: "moving", credits: 1, priceEuroCents: 9900, stripePriceId: "price_other" }
+  await db.rows("ops.change_package", change, "mana_ops")
   const purchase = { userId, purchaseId: order.purchaseId }
   expect(await db.call("credits.purchase", purchase)).toMatchObject({ credits: 60, priceEuroCents: 50 })
+  expect(await db.call("stripe.begin_purchase", buying)).toEqual({ ...order, replayed: true })
 })
 
 test("refuses a package that isn't there (CR301)", async () => {

@@ -15,7 +15,6 @@ test("writes a pending purchase with the package's price and credits", async () 
     purchaseId: expect.any(String),
     userId,
     packageId: "credits_500",
-    name: "500 credits",
     stripePriceId: null,
     credits: 500,
     priceEuroCents: 500,

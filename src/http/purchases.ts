@@ -1,0 +1,90 @@
+/** Buying credits: a purchase in the books, then a payment in Stripe, never both in one transaction. */
+import { HttpApiBuilder } from "@effect/platform"
+import { Effect, Schema } from "effect"
+import { AppSettings } from "../config.ts"
+import { Api } from "../contract/api.ts"
+import { CurrentUser } from "../contract/auth.ts"
+import {
+  IdempotencyKeyReused,
+  PackageInactive,
+  PackageNotFound,
+  PurchaseClosed,
+  PurchaseNotFound
+} from "../contract/errors.ts"
+import { Package, Purchase } from "../contract/purchases.ts"
+import { Order } from "../stripe/order.ts"
+import { payable } from "../stripe/payment.ts"
+import { ask, replayed, withoutMark } from "./ask.ts"
+import { keyOf } from "./idempotency.ts"
+import { invalid, type Issue } from "./invalid.ts"
+import { account, orProblem } from "./payments.ts"
+
+const BeginAnswer = Schema.Struct({ ...Order.fields, ...replayed })
+
+interface ReturnUrls {
+  readonly successUrl?: string | undefined
+  readonly cancelUrl?: string | undefined
+}
+
+/** What is wrong with an address to return to, if anything. */
+const returnFault = (path: string, value: string | undefined, origins: ReadonlyArray<string>): ReadonlyArray<Issue> => {
+  if (value === undefined) return []
+  const url = URL.parse(value)
+  const isWeb = url !== null && ["http:", "https:"].includes(url.protocol)
+  return isWeb && (origins.includes("*") || origins.includes(url.origin))
+    ? []
+    : [{ path, message: "must be an address of an app that may call us (CORS_ORIGINS)" }]
+}
+
+const checkReturn = ({ successUrl, cancelUrl }: ReturnUrls) =>
+  Effect.flatMap(AppSettings, ({ corsOrigins }) => {
+    const issues = [
+      ...returnFault("successUrl", successUrl, corsOrigins),
+      ...returnFault("cancelUrl", cancelUrl, corsOrigins)
+    ]
+    return issues.length === 0 ? Effect.void : Effect.fail(invalid(...issues))
+  })
+
+export const purchases = HttpApiBuilder.group(Api, "purchases", (handlers) =>
+  handlers
+    .handle("packages", () => ask("credits.packages", Schema.Array(Package), {}))
+    .handle(
+      "purchase",
+      ({ payload, headers }) =>
+        Effect.gen(function* () {
+          const stripe = yield* account
+          const user = yield* CurrentUser
+          const idempotencyKey = yield* keyOf(payload, headers)
+          yield* checkReturn(payload)
+          const begun = yield* ask(
+            "stripe.begin_purchase",
+            BeginAnswer,
+            {
+              ...payload,
+              userId: user.userId,
+              livemode: stripe.livemode,
+              // For receipts, so only an address that is theirs.
+              email: user.emailVerified ? user.email : undefined,
+              idempotencyKey,
+              caller: "user"
+            },
+            {
+              refusals: [PackageNotFound, PackageInactive, PurchaseClosed, IdempotencyKeyReused],
+              keyed: idempotencyKey !== undefined
+            }
+          )
+          const order = yield* withoutMark(begun)
+          const paying = yield* payable(stripe, order).pipe(orProblem)
+          return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
+        }),
+      { uninterruptible: true }
+    )
+    .handle("purchases", () =>
+      Effect.flatMap(CurrentUser, ({ userId }) => ask("credits.purchases", Schema.Array(Purchase), { userId }))
+    )
+    .handle("purchaseById", ({ path }) =>
+      Effect.flatMap(CurrentUser, ({ userId }) =>
+        ask("credits.purchase", Purchase, { userId, purchaseId: path.id }, { refusals: [PurchaseNotFound] })
+      )
+    )
+)

@@ -1,0 +1,58 @@
+/** Refunds that somebody asked for by hand (ops.refund_purchase): sent to Stripe, once each. */
+import { Effect, Schema } from "effect"
+import { call } from "../database/call.ts"
+import { applyObserved } from "./events.ts"
+import type { Account } from "./stripe.ts"
+
+const Requests = Schema.Array(
+  Schema.Struct({
+    requestId: Schema.String,
+    purchaseId: Schema.String,
+    paymentIntentId: Schema.String,
+    amountEuroCents: Schema.Number
+  })
+)
+type Request = (typeof Requests.Type)[number]
+
+const Closed = Schema.Struct({ status: Schema.String })
+
+const close = (request: Request, end: { readonly refundId: string } | { readonly error: string }) =>
+  call("stripe.close_refund", Closed, { requestId: request.requestId, ...end }, { keyed: true })
+
+const send = (account: Account, request: Request) =>
+  account
+    .ask((stripe) =>
+      stripe.refunds.create(
+        {
+          payment_intent: request.paymentIntentId,
+          amount: request.amountEuroCents,
+          metadata: { purchaseId: request.purchaseId, requestId: request.requestId }
+        },
+        { idempotencyKey: `refund_${request.requestId}` }
+      )
+    )
+    .pipe(
+      Effect.flatMap((refund) =>
+        Effect.zipRight(
+          close(request, { refundId: refund.id }),
+          applyObserved("refund.created", refund, { id: refund.id, livemode: account.livemode })
+        )
+      ),
+      Effect.catchTag("StripeRefused", ({ message }) =>
+        Effect.zipRight(
+          Effect.logWarning("Stripe refuses a refund").pipe(
+            Effect.annotateLogs({ purchaseId: request.purchaseId, reason: message })
+          ),
+          close(request, { error: message })
+        )
+      ),
+      Effect.asVoid
+    )
+
+/** Sends what is due; answers how many. */
+export const askedRefunds = (account: Account) =>
+  Effect.gen(function* () {
+    const requests = yield* call("stripe.due_refunds", Requests, { livemode: account.livemode })
+    yield* Effect.forEach(requests, (request) => send(account, request), { discard: true })
+    return requests.length
+  })

@@ -1,0 +1,71 @@
+/** Purchases that wait too long for Stripe's word: we ask. */
+import { Effect, Schema } from "effect"
+import { call } from "../database/call.ts"
+import { applyIntent, applySession } from "./events.ts"
+import { Order } from "./order.ts"
+import { attachIntent, attachSession, intentsOf, sessionsOf } from "./payment.ts"
+import type { Account } from "./stripe.ts"
+
+const Orders = Schema.Array(Order)
+const Status = Schema.Struct({ status: Schema.String })
+
+/** Purchases a call, and calls a run: more than that waits for the next run. */
+const limit = 50
+const maxRounds = 20
+
+const askIntent = (account: Account, id: string) =>
+  account.ask((stripe) => stripe.paymentIntents.retrieve(id)).pipe(Effect.flatMap(applyIntent))
+
+const askSession = (account: Account, id: string) =>
+  Effect.gen(function* () {
+    const session = yield* account.ask((stripe) =>
+      stripe.checkout.sessions.retrieve(id, { expand: ["payment_intent"] })
+    )
+    const { payment_intent: intent } = session
+    yield* applySession(session)
+    if (intent !== null && typeof intent === "object") yield* applyIntent(intent)
+  })
+
+/** Between the question to Stripe and our note of its answer something broke: is there anything? */
+const askCustomer = (account: Account, order: Order, customer: string) =>
+  Effect.gen(function* () {
+    if (order.successUrl === null) {
+      const intent = yield* intentsOf(account, order, customer)
+      if (intent !== undefined) yield* Effect.zipRight(attachIntent(order, intent), applyIntent(intent))
+      return
+    }
+    const session = yield* sessionsOf(account, order, customer)
+    if (session !== undefined) yield* Effect.zipRight(attachSession(order, session), applySession(session))
+  })
+
+const check = (account: Account, order: Order) =>
+  Effect.gen(function* () {
+    const { purchaseId, paymentIntentId, checkoutSessionId, customerId } = order
+    if (paymentIntentId !== null) yield* askIntent(account, paymentIntentId)
+    if (checkoutSessionId !== null) yield* askSession(account, checkoutSessionId)
+    if (paymentIntentId === null && checkoutSessionId === null && customerId !== null) {
+      yield* askCustomer(account, order, customerId)
+    }
+    // Only what is old enough.
+    yield* call("stripe.give_up_purchase", Status, { purchaseId }, { keyed: true })
+  }).pipe(
+    // One that Stripe won't speak of doesn't stop the others; it comes round again.
+    Effect.catchTag("StripeRefused", ({ message }) =>
+      Effect.logWarning("Stripe won't tell of a purchase").pipe(
+        Effect.annotateLogs({ purchaseId: order.purchaseId, reason: message })
+      )
+    )
+  )
+
+/** Asks about everything that is due; answers how many purchases that were. */
+export const pendingPurchases = (account: Account) =>
+  Effect.gen(function* () {
+    let asked = 0
+    for (let round = 0; round < maxRounds; round += 1) {
+      const orders = yield* call("stripe.due_purchases", Orders, { livemode: account.livemode, limit })
+      for (const order of orders) yield* check(account, order)
+      asked += orders.length
+      if (orders.length < limit) break
+    }
+    return asked
+  })

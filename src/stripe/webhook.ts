@@ -1,0 +1,48 @@
+/** Whether a webhook is Stripe's: signed with our secret over this very body, a moment ago. */
+import { Either, Redacted } from "effect"
+import { Stripe } from "stripe"
+
+/** Seconds that a signature may be old, and a clock ahead of ours. */
+const tolerance = 300
+
+/** The library looks at how old a signature is, not at how far ahead. */
+const isAhead = (header: string, now: number) => {
+  const [, signed] = /(?:^|,)t=(\d+)/.exec(header) ?? []
+  return signed !== undefined && Number(signed) - Math.floor(now / 1000) > tolerance
+}
+
+const isSigned = (body: string, header: string, secret: string, now: number) => {
+  try {
+    Stripe.webhooks.constructEvent(body, header, secret, tolerance, undefined, now)
+    return true
+  } catch {
+    return false
+  }
+}
+
+// What JSON may say and PostgreSQL can't store; Stripe passes on what people typed.
+const unstorable = /\\u(0000|d[89a-f])/i
+
+const storable = (body: string) =>
+  unstorable.test(body)
+    ? JSON.stringify(
+        JSON.parse(body, (_, value: unknown) =>
+          typeof value === "string" ? value.toWellFormed().replaceAll("\0", "\ufffd") : value
+        )
+      )
+    : body
+
+export interface Delivery {
+  readonly body: string
+  readonly header: string | undefined
+  readonly secrets: ReadonlyArray<Redacted.Redacted>
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** The event as JSON for the database, or what is wrong with the delivery. */
+export const verified = ({ body, header, secrets, now }: Delivery): Either.Either<string, string> => {
+  if (header === undefined || header === "") return Either.left("is missing")
+  const isOurs = !isAhead(header, now) && secrets.some((secret) => isSigned(body, header, Redacted.value(secret), now))
+  return isOurs ? Either.right(storable(body)) : Either.left("doesn't fit this body, or is too old")
+}
