@@ -89,6 +89,17 @@ test("50 grants of one reference at once, to a user with no row yet: one gives",
   expect(await db.balanceRow("granted at once")).toMatchObject({ balance: 10, version: 1 })
 })
 
+test("20 grants of different references at once, to a user with no row yet: all give, 20 times over", async () => {
+  await rounds(20, async (index) => {
+    const userId = `given much at once ${index}`
+    const settled = await crowd(20, (call) =>
+      db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: `r${call}` })
+    )
+    expect(outcomes(settled)).toEqual({ won: 20 })
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 20, version: 20 })
+  })
+})
+
 test("partial refunds of one charge at once: no more than it took", async () => {
   const userId = await db.userWith(100)
   const { transaction } = await db.call("credits.use", { userId, ...one, amount: 60 })

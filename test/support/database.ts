@@ -128,9 +128,10 @@ const open = async () => {
     return run(poolAs(role), { text: `select * from ${text}`, values })
   }
 
+  let booksOfTables: string | undefined
   const books = async () => {
-    const [first] = await query(booksQuery)
-    return query(first.query)
+    booksOfTables ??= String((await query(booksQuery))[0].query)
+    return query(booksOfTables)
   }
 
   /** What the call raised. It must raise, and nothing may have moved: not a balance, not a version, no row at all. */
