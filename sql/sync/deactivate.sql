@@ -24,6 +24,7 @@ begin
     updated_at = p_now
   where s.user_id = p_user_id
   returning * into v_subscription;
+  delete from credits.sync_charge_errors e where e.user_id = p_user_id; -- nothing is to be charged any more
   perform credits.emit(
     p_user_id, 'sync.deactivated', jsonb_build_object('paidUntil', credits.iso8601(v_subscription.paid_until)), p_now
   );

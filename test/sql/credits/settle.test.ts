@@ -1,6 +1,7 @@
 /** Sync that paused for want of credits and goes on by itself: whatever brings them, in the same transaction. */
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { dispute, paid, send } from "../../support/stripe.ts"
 import { chargesOf, eventsOf } from "../sync/subscribers.ts"
 
 const db = await database()
@@ -167,4 +168,31 @@ test("a broken subscription doesn't turn the credits away", async () => {
   await db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: "b", now })
   expect(await outcome(userId)).toEqual(resumed)
   expect(await db.rows("ops.sync_errors", {}, "mana_ops")).toEqual([])
+})
+
+/** Before now: Stripe's events are taken when they are taken. */
+const ago = (days: number) => new Date(Date.now() - days * 86_400_000)
+
+test("a purchase", async () => {
+  const userId = await db.userWith(30)
+  await db.call("sync.activate", { userId, autoResume: true, now: ago(40) })
+  await db.call("sync.charge_due", { now: ago(5) })
+  await paid(db, { packageId: "credits_500" }, userId)
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: true, pausedAt: null })
+  expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 470 })
+})
+
+test("debts come first", async () => {
+  const userId = await db.userWith(30)
+  await db.call("sync.activate", { userId, autoResume: true, now: ago(40) })
+  const purchase = await paid(db, { packageId: "credits_500" }, userId)
+  await db.call("credits.use", { userId, amount: 500, appId: "chat", description: "test" })
+  await send(db, dispute(purchase, "closed", { status: "lost" }))
+  await db.call("sync.charge_due", { now: ago(5) })
+  const grant = (amount: number) =>
+    db.call("credits.grant", { userId, amount, reason: "test", referenceId: String(amount) })
+  expect(await grant(520)).toMatchObject({ newBalance: 20 })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: false })
+  expect(await grant(11)).toMatchObject({ newBalance: 1 })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: true })
 })

@@ -38,3 +38,16 @@ test("says who can't be charged and why, until they can; tried again after 1, 2,
   expect(await db.call("sync.charge_due", { now: hoursLater(clock) })).toMatchObject({ charged: 1 })
   expect(await errors()).toEqual([])
 })
+
+test("forgets who isn't to be charged any more", async () => {
+  await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
+    raise exception 'no charge today'; end $$`)
+  await subscribers(db, { count: 1, credits: 30, dueAt: now, prefix: "leaving-" })
+  await db.query(
+    "create trigger poison before insert on credits.sync_charges for each row execute function public.poison()"
+  )
+  expect(await db.call("sync.charge_due", { now })).toMatchObject({ errors: 1 })
+  await db.query("drop function public.poison() cascade")
+  await db.call("sync.deactivate", { userId: "leaving-1", now })
+  expect(await db.rows("ops.sync_errors", {}, "mana_readonly")).toEqual([])
+})
