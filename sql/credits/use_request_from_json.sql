@@ -35,10 +35,13 @@ begin
   v_request.metadata := nullif(p_item -> 'metadata', 'null');
   v_request.operation := p_item ->> 'operation';
   v_request.quantity := (p_item ->> 'quantity')::numeric;
-  v_request.caller := p_caller;
+  if p_caller is null and coalesce(jsonb_typeof(p_item -> 'caller'), 'null') <> 'string' then
+    perform credits.invalid('caller', 'must be text');
+  end if;
+  v_request.caller := coalesce(p_caller, p_item ->> 'caller');
   return v_request;
 end
 $$;
 
 comment on function credits.use_request_from_json(jsonb, text) is
-  'One item of credits.use_many as a request. CR001: a field of the wrong kind. Internal.';
+  'One item of credits.use_many as a request; without p_caller the item names its own. CR001: a field of the wrong kind. Internal.';

@@ -12,3 +12,6 @@ export class Refused extends Data.TaggedError("Refused")<{
 
 /** The database can't be reached, or ended the connection: the same call may work in a moment. */
 export class Unavailable extends Data.TaggedError("Unavailable")<{ readonly cause: unknown }> {}
+
+/** More wait already than can be served in good time. Nothing was sent. */
+export class Overloaded extends Data.TaggedError("Overloaded") {}

@@ -28,6 +28,7 @@ import {
 } from "../contract/errors.ts"
 import { makeProblem, type ProblemKind, type ProblemOf } from "../contract/problem.ts"
 import { type Arguments, call } from "../database/call.ts"
+import type { Overloaded, Refused, Unavailable } from "../database/errors.ts"
 import { answerHeader, requestState } from "./request-state.ts"
 
 interface Refusal {
@@ -68,13 +69,11 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
 /** What every call may answer besides what its route declares. */
 export type Always = ProblemOf<typeof InvalidRequest> | ProblemOf<typeof ServiceUnavailable>
 
-const unavailable = Effect.suspend(() =>
-  Effect.fail(
-    makeProblem(ServiceUnavailable, "The database can't be reached just now. Try again in a moment.", {
-      retryAfterSeconds: 1
-    })
-  )
-)
+const unavailable = (detail: string) =>
+  Effect.suspend(() => Effect.fail(makeProblem(ServiceUnavailable, detail, { retryAfterSeconds: 1 })))
+
+const away = unavailable("The database can't be reached just now. Try again in a moment.")
+const overloaded = unavailable("Too many debits are waiting just now; this one was not made. Try again in a moment.")
 
 /** A refusal as one of the problems that may be answered here; any other is our mistake. */
 export const problemOf = <Kind extends ProblemKind>(refusal: Refusal, kinds: ReadonlyArray<Kind>) => {
@@ -94,23 +93,31 @@ export interface AskOptions<Kind extends ProblemKind> {
 const refuse = <Kind extends ProblemKind>(refused: Refusal, kinds: ReadonlyArray<Kind>) =>
   Effect.flatMap(problemOf(refused, kinds), Effect.fail)
 
+/** Marks that the database is asked, and turns what it refuses into problems. */
+export const answered = <A, R, Kind extends ProblemKind = never>(
+  asking: Effect.Effect<A, Refused | Unavailable | Overloaded, R>,
+  refusalsOfRoute: ReadonlyArray<Kind> = []
+): Effect.Effect<A, ProblemOf<Kind> | Always, R> => {
+  const kinds: ReadonlyArray<Kind | typeof InvalidRequest> = [InvalidRequest, ...refusalsOfRoute]
+  return Effect.flatMap(requestState, (state) => {
+    state.asked = true
+    return asking
+  }).pipe(
+    Effect.catchAll((error): Effect.Effect<never, ProblemOf<Kind> | Always> => {
+      if (error._tag === "Refused") return refuse(error, kinds)
+      return error._tag === "Overloaded" ? overloaded : away
+    })
+  )
+}
+
 /** Calls the SQL function that does what a route asks for. */
 export const ask = <A, I, Kind extends ProblemKind = never>(
   name: string,
   answer: Schema.Schema<A, I>,
   args: Arguments,
   options: AskOptions<Kind> = {}
-): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient> => {
-  const kinds: ReadonlyArray<Kind | typeof InvalidRequest> = [InvalidRequest, ...(options.refusals ?? [])]
-  return Effect.flatMap(requestState, (state) => {
-    state.asked = true
-    return call(name, answer, args, { keyed: options.keyed ?? false })
-  }).pipe(
-    Effect.catchAll((error): Effect.Effect<never, ProblemOf<Kind> | Always> =>
-      error._tag === "Refused" ? refuse(error, kinds) : unavailable
-    )
-  )
-}
+): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient> =>
+  answered(call(name, answer, args, { keyed: options.keyed ?? false }), options.refusals)
 
 /** The mark that SQL puts on the answer to a key it has seen before. */
 export const replayed = { replayed: Schema.optional(Schema.Boolean) }

@@ -6,12 +6,12 @@ import { CurrentUser } from "../contract/auth.ts"
 import { Pricing, Usage } from "../contract/credits.ts"
 import { IdempotencyKeyReused, InsufficientCredits, TransactionNotFound } from "../contract/errors.ts"
 import { uuid } from "../contract/fields.ts"
-import { Balance, debited, Transaction } from "../contract/ledger.ts"
-import { ask, replayed, withoutMark } from "./ask.ts"
+import { Balance, Transaction } from "../contract/ledger.ts"
+import { Together } from "../database/together.ts"
+import { answered, ask, withoutMark } from "./ask.ts"
 import { keyOf } from "./idempotency.ts"
 import { noteNextPage } from "./paging.ts"
 
-const UseAnswer = Schema.Struct({ ...debited, ...replayed })
 const HistoryAnswer = Schema.Struct({ transactions: Schema.Array(Transaction), next: Schema.NullOr(uuid) })
 
 export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
@@ -23,12 +23,11 @@ export const credits = HttpApiBuilder.group(Api, "credits", (handlers) =>
         Effect.gen(function* () {
           const { userId } = yield* CurrentUser
           const idempotencyKey = yield* keyOf(payload, headers)
-          const answer = yield* ask(
-            "credits.use",
-            UseAnswer,
+          const { use } = yield* Together
+          const answer = yield* answered(
             // The amount has no default, since an operation stands in for it.
-            { ...payload, amount: payload.amount ?? null, userId, idempotencyKey, caller: "user" },
-            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+            use({ ...payload, amount: payload.amount ?? null, userId, idempotencyKey, caller: "user" }),
+            [InsufficientCredits, IdempotencyKeyReused]
           )
           return { success: true as const, ...(yield* withoutMark(answer)) }
         }),

@@ -11,13 +11,13 @@ import {
   TransactionNotFound
 } from "../contract/errors.ts"
 import { uuid, wireTime } from "../contract/fields.ts"
-import { Balance, debited, spendable, Transaction } from "../contract/ledger.ts"
-import { ask, replayed, withoutMark } from "./ask.ts"
+import { Balance, spendable, Transaction } from "../contract/ledger.ts"
+import { Together } from "../database/together.ts"
+import { answered, ask, replayed, withoutMark } from "./ask.ts"
 import { callerOf } from "./caller.ts"
 import { keyOf } from "./idempotency.ts"
 import { useBatch } from "./use-batch.ts"
 
-const UseAnswer = Schema.Struct({ ...debited, ...replayed })
 const RefundAnswer = Schema.Struct({
   transaction: Transaction,
   newBalance: Schema.Struct({ balance: spendable }),
@@ -46,11 +46,10 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
       ({ payload, headers }) =>
         Effect.gen(function* () {
           const idempotencyKey = yield* keyOf(payload, headers)
-          const answer = yield* ask(
-            "credits.use",
-            UseAnswer,
-            { ...payload, amount: payload.amount ?? null, idempotencyKey, caller: callerOf(headers) },
-            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+          const { use } = yield* Together
+          const answer = yield* answered(
+            use({ ...payload, amount: payload.amount ?? null, idempotencyKey, caller: callerOf(headers) }),
+            [InsufficientCredits, IdempotencyKeyReused]
           )
           return success(yield* withoutMark(answer))
         }),

@@ -5,6 +5,7 @@ import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { layer as payments } from "../stripe/stripe.ts"
+import { layer as together } from "../database/together.ts"
 import { admin } from "./admin.ts"
 import { makeApp } from "./app.ts"
 import { auth } from "./auth.ts"
@@ -34,7 +35,7 @@ const groups = Layer.mergeAll(
   health,
   giftPages,
   documents
-).pipe(Layer.provide(auth), Layer.provide(largeBody), Layer.provide(payments))
+).pipe(Layer.provide(auth), Layer.provide(largeBody), Layer.provide(payments), Layer.provide(together))
 
 const app = Effect.gen(function* () {
   // Asked for so that every group has added its routes before they are read.

@@ -2,23 +2,11 @@
 import { Array, Effect, Either, ParseResult, Predicate, Schema } from "effect"
 import { IdempotencyKeyReused, InsufficientCredits, InvalidRequest } from "../contract/errors.ts"
 import { Debit, RefusedOne, UsedOne } from "../contract/internal-credits.ts"
-import { debited } from "../contract/ledger.ts"
 import type { ProblemKind } from "../contract/problem.ts"
-import { ask, problemOf, replayed } from "./ask.ts"
+import { UseManyAnswer } from "../database/together.ts"
+import { ask, problemOf } from "./ask.ts"
 import { invalid, invalidBySchema } from "./invalid.ts"
 import { answerHeader } from "./request-state.ts"
-
-const Refused = Schema.Struct({
-  ok: Schema.Literal(false),
-  error: Schema.Struct({
-    sqlstate: Schema.String,
-    message: Schema.String,
-    detail: Schema.Record({ key: Schema.String, value: Schema.Unknown })
-  })
-})
-const Answer = Schema.Struct({
-  results: Schema.Array(Schema.Union(Schema.Struct({ ok: Schema.Literal(true), ...debited, ...replayed }), Refused))
-})
 
 type Result = typeof UsedOne.Type | typeof RefusedOne.Type
 
@@ -48,7 +36,7 @@ export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined,
         ? { results: [] }
         : yield* ask(
             "credits.use_many",
-            Answer,
+            UseManyAnswer,
             { items: debits, caller },
             { keyed: debits.every((debit) => debit.idempotencyKey !== undefined) }
           )

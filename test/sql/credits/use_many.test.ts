@@ -210,3 +210,27 @@ test("takes 1000 items of 100 users in one transaction", async () => {
     )
   ).toEqual([{ transactions: 1 }])
 })
+
+const callersOf = async (userId: string) => {
+  const rows = await db.query("select caller from credits.transactions where user_id = $1 and type = 'usage'", [userId])
+  return rows.map(({ caller }) => caller)
+}
+
+test("without a caller each item names its own, and CR001 refuses one that names none", async () => {
+  const userId = await db.userWith(10)
+  const item = { userId, amount: 1, appId: "chat", description: "one" }
+  const results = await useMany([{ ...item, caller: "user" }, item, { ...item, caller: 7 }], { caller: null })
+  expect(results).toMatchObject([
+    { ok: true },
+    { ok: false, error: { sqlstate: "CR001", detail: { issues: [{ path: "caller" }] } } },
+    { ok: false, error: { sqlstate: "CR001", detail: { issues: [{ path: "caller" }] } } }
+  ])
+  expect(await callersOf(userId)).toEqual(["user"])
+})
+
+test("with a caller an item's own counts for nothing", async () => {
+  const userId = await db.userWith(10)
+  const item = { userId, amount: 1, appId: "chat", description: "one", caller: "user" }
+  expect(await useMany([item], { caller: "service:a" })).toMatchObject([{ ok: true }])
+  expect(await callersOf(userId)).toEqual(["service:a"])
+})

@@ -1,0 +1,146 @@
+/**
+ * Debits that arrive together travel together. With a slot free and nobody waiting a debit goes alone, at once;
+ * under load those that wait go in one call of credits.use_many, one transaction, each with its own outcome.
+ */
+import type { SqlClient } from "@effect/sql"
+import { Cause, Context, Deferred, Effect, Exit, FiberId, Layer, Option, Predicate, Schema } from "effect"
+import { debited } from "../contract/ledger.ts"
+import { call } from "./call.ts"
+import { Overloaded, Refused, Unavailable } from "./errors.ts"
+
+/** A debit as credits.use takes it. */
+export interface Debit {
+  readonly userId: string
+  /** Null where an operation stands in for it. */
+  readonly amount: number | null
+  readonly appId: string
+  readonly description: string
+  readonly idempotencyKey?: string | undefined
+  readonly metadata?: object | undefined
+  readonly operation?: string | undefined
+  readonly quantity?: number | undefined
+  /** Who asks, as the ledger names it. */
+  readonly caller: string
+}
+
+/** credits.use's answer; `replayed` marks one to a key seen before. */
+export const UseAnswer = Schema.Struct({ ...debited, replayed: Schema.optional(Schema.Boolean) })
+type UseAnswer = typeof UseAnswer.Type
+
+const RefusedItem = Schema.Struct({
+  ok: Schema.Literal(false),
+  error: Schema.Struct({
+    sqlstate: Schema.String,
+    message: Schema.String,
+    detail: Schema.Record({ key: Schema.String, value: Schema.Unknown })
+  })
+})
+
+/** credits.use_many's answer. */
+export const UseManyAnswer = Schema.Struct({
+  results: Schema.Array(Schema.Union(Schema.Struct({ ok: Schema.Literal(true), ...UseAnswer.fields }), RefusedItem))
+})
+
+type Failure = Refused | Unavailable | Overloaded
+
+export interface Limits {
+  /** Calls at the same time: enough to keep the database busy while others wait for its disk. */
+  readonly inFlight: number
+  /** Debits a call. */
+  readonly batch: number
+  /** Debits that may wait; beyond it a caller is told to come back, rather than to wait ever longer. */
+  readonly waiting: number
+}
+
+const usual: Limits = { inFlight: 3, batch: 100, waiting: 2000 }
+
+export class Together extends Context.Tag("mana/Together")<
+  Together,
+  { readonly use: (debit: Debit) => Effect.Effect<UseAnswer, Failure> }
+>() {}
+
+interface Waiting {
+  readonly debit: Debit
+  readonly answer: Deferred.Deferred<UseAnswer, Failure>
+}
+
+/** What Postgres calls an ERROR it has rolled back. A FATAL, or a socket that fell, leaves open what became of it. */
+const isUndone = (cause: Cause.Cause<Refused | Unavailable>) => {
+  const failure = Option.getOrUndefined(Cause.failureOption(cause))
+  if (failure?._tag === "Refused") return true
+  const said = failure === undefined ? Option.getOrUndefined(Cause.dieOption(cause)) : failure.cause
+  return Predicate.hasProperty(said, "severity") && said.severity === "ERROR"
+}
+
+const isKeyed = ({ idempotencyKey }: Debit) => idempotencyKey !== undefined
+
+export const make = (limits: Limits = usual) =>
+  Effect.gen(function* () {
+    const database = yield* Effect.context<SqlClient.SqlClient>()
+    const waiting: Array<Waiting> = []
+    let inFlight = 0
+
+    const alone = (debit: Debit) =>
+      call("credits.use", UseAnswer, { ...debit }, { keyed: isKeyed(debit) }).pipe(Effect.provide(database))
+
+    const answerAlone = ({ debit, answer }: Waiting) => Deferred.complete(answer, alone(debit))
+
+    const answerFrom = (result: (typeof UseManyAnswer.Type)["results"][number]): Exit.Exit<UseAnswer, Failure> => {
+      if (!result.ok) return Exit.fail(new Refused(result.error))
+      const { ok: _ok, ...answer } = result
+      return Exit.succeed(answer)
+    }
+
+    const send = (batch: ReadonlyArray<Waiting>) =>
+      Effect.gen(function* () {
+        const [first] = batch
+        if (batch.length === 1 && first !== undefined) return void (yield* answerAlone(first))
+        const sent = yield* call("credits.use_many", UseManyAnswer, {
+          items: batch.map(({ debit }) => debit),
+          caller: null // each item names its own
+        }).pipe(Effect.provide(database), Effect.exit)
+        yield* Effect.forEach(
+          batch,
+          (each, index) => {
+            if (Exit.isFailure(sent)) {
+              return isUndone(sent.cause) || isKeyed(each.debit)
+                ? answerAlone(each)
+                : Deferred.failCause(each.answer, sent.cause)
+            }
+            const result = sent.value.results[index]
+            return result === undefined
+              ? Deferred.die(each.answer, new Error("credits.use_many answered fewer results than items"))
+              : Deferred.done(each.answer, answerFrom(result))
+          },
+          // One that waits for its balance doesn't hold up the others.
+          { concurrency: Exit.isFailure(sent) ? limits.inFlight : 1, discard: true }
+        )
+      })
+
+    /** A slot has become free: whoever waits goes on. */
+    const next: Effect.Effect<void> = Effect.suspend(() => {
+      if (waiting.length === 0) {
+        inFlight -= 1
+        return Effect.void
+      }
+      const batch = waiting.splice(0, limits.batch)
+      // Of nobody's request: it carries many, and none of them ends it.
+      return Effect.asVoid(Effect.forkDaemon(Effect.uninterruptible(Effect.ensuring(send(batch), next))))
+    })
+
+    const use = (debit: Debit): Effect.Effect<UseAnswer, Failure> =>
+      Effect.suspend(() => {
+        if (inFlight < limits.inFlight) {
+          inFlight += 1
+          return Effect.ensuring(alone(debit), next)
+        }
+        if (waiting.length >= limits.waiting) return Effect.fail(new Overloaded())
+        const answer = Deferred.unsafeMake<UseAnswer, Failure>(FiberId.none)
+        waiting.push({ debit, answer })
+        return Deferred.await(answer)
+      }).pipe(Effect.uninterruptible)
+
+    return { use }
+  })
+
+export const layer = Layer.effect(Together, make())

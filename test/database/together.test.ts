@@ -1,0 +1,231 @@
+import { randomUUID } from "node:crypto"
+import { Effect, Either, Exit, Layer, Redacted, Scope } from "effect"
+import { afterAll, expect, test } from "vitest"
+import * as Database from "../../src/database/database.ts"
+import { type Debit, type Limits, make } from "../../src/database/together.ts"
+import { database } from "../support/database.ts"
+import { session } from "../support/session.ts"
+import { eventually } from "../support/wait.ts"
+
+const db = await database()
+
+const application = `together ${randomUUID()}`
+
+const scope = Effect.runSync(Scope.make())
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+/** The room as the service has it, on connections of its own; what it answers as promises. */
+const together = async (limits?: Limits) => {
+  const context = await Effect.runPromise(
+    Layer.buildWithScope(
+      Database.layer({
+        url: Redacted.make(db.urlAs("mana_service")),
+        role: "mana_service",
+        maxConnections: 10,
+        applicationName: application,
+        statementTimeout: "10 seconds",
+        connectTimeout: "5 seconds"
+      }),
+      scope
+    )
+  )
+  const { use } = await Effect.runPromise(Effect.provide(make(limits), context))
+  return (debit: Partial<Debit> & { readonly userId: string }) =>
+    Effect.runPromise(
+      Effect.either(use({ amount: 1, appId: "chat", description: "one", caller: "service:test", ...debit }))
+    )
+}
+
+/** A session that holds the user's balance: whoever wants it waits until the release. */
+const holding = async (userId: string) => {
+  const holder = await session(db)
+  await holder.query("begin")
+  await holder.call("credits.use", { userId, amount: 1, appId: "chat", description: "holds the lock" })
+  return { release: () => holder.query("commit") }
+}
+
+const waitingForLocks = (count: number) =>
+  eventually(
+    async () => {
+      const rows = await db.query(
+        `select pid from pg_stat_activity
+         where datname = current_database() and application_name = $1 and wait_event_type = 'Lock'`,
+        [application]
+      )
+      return rows.length
+    },
+    (waiting) => waiting === count
+  )
+
+/** The transactions of the database that wrote these users' debits, and how many rows each of them wrote. */
+const writers = async (userIds: ReadonlyArray<string>): Promise<ReadonlyArray<number>> => {
+  const rows = await db.query(
+    `select count(*) as rows from credits.transactions
+     where user_id = any ($1) and type = 'usage' and description <> 'holds the lock' group by xmin::text order by 1`,
+    [userIds]
+  )
+  return rows.map(({ rows: each }) => each)
+}
+
+const users = (count: number, amount: number) => Promise.all(Array.from({ length: count }, () => db.userWith(amount)))
+
+const right = <A, E>(either: Either.Either<A, E>) => Either.getOrThrowWith(either, (error) => new Error(String(error)))
+const left = <A, E>(either: Either.Either<A, E>) => right(Either.flip(either))
+
+/** One slot, taken by a debit that waits for a lock: everything asked until the release waits in the room. */
+const oneSlot: Limits = { inFlight: 1, batch: 100, waiting: 1000 }
+const piledUp = async (use: Awaited<ReturnType<typeof together>>) => {
+  const blocked = await db.userWith(10)
+  const holder = await holding(blocked)
+  const first = use({ userId: blocked })
+  await waitingForLocks(1)
+  return async () => {
+    await holder.release()
+    right(await first)
+  }
+}
+
+test("with nobody waiting each goes alone", async () => {
+  const use = await together()
+  const userIds = await users(3, 10)
+  for (const userId of userIds) expect(right(await use({ userId })).newBalance).toEqual({ balance: 9, totalSpent: 1 })
+  expect(await writers(userIds)).toEqual([1, 1, 1])
+})
+
+test("those that wait travel in one transaction, and each gets its own answer", async () => {
+  const use = await together(oneSlot)
+  const userIds = await users(20, 10)
+  const release = await piledUp(use)
+  const answers = Promise.all(userIds.map((userId, index) => use({ userId, amount: 1 + (index % 5) })))
+  await release()
+  for (const [index, answer] of (await answers).entries()) {
+    const { transaction, newBalance } = right(answer)
+    expect(transaction).toMatchObject({ userId: userIds[index], amount: -1 - (index % 5) })
+    expect(newBalance.balance).toBe(9 - (index % 5))
+  }
+  expect(await writers(userIds)).toEqual([20])
+})
+
+test("a batch is bounded", async () => {
+  const use = await together({ ...oneSlot, batch: 8 })
+  const userIds = await users(20, 10)
+  const release = await piledUp(use)
+  const answers = Promise.all(userIds.map((userId) => use({ userId })))
+  await release()
+  for (const answer of await answers) right(answer)
+  expect(await writers(userIds)).toEqual([4, 8, 8])
+})
+
+test("a refused neighbour changes nothing for the others, and callers stay apart", async () => {
+  const use = await together(oneSlot)
+  const [rich = "", poor = "", other = ""] = [await db.userWith(10), await db.userWith(2), await db.userWith(10)]
+  const release = await piledUp(use)
+  const answers = Promise.all([
+    use({ userId: rich, caller: "service:a", idempotencyKey: "k" }),
+    use({ userId: poor, amount: 3 }),
+    use({ userId: "" }),
+    use({ userId: "nobody-has-this" }),
+    use({ userId: rich, caller: "service:b", idempotencyKey: "k" }),
+    use({ userId: other, caller: "user" })
+  ])
+  await release()
+  const [byA, tooMuch, nameless, unknown, byB, byUser] = await answers
+  expect(left(tooMuch)).toMatchObject({ sqlstate: "CR002", detail: { required: 3, available: 2 } })
+  expect(left(nameless)).toMatchObject({ sqlstate: "CR001" })
+  expect(left(unknown)).toMatchObject({ sqlstate: "CR002" })
+  expect([byA, byB, byUser].map((each) => right(each).newBalance.balance)).toEqual([9, 8, 9])
+  const rows = await db.query(
+    "select caller from credits.transactions where user_id = any ($1) and type = 'usage' order by caller",
+    [[rich, other]]
+  )
+  expect(rows.map(({ caller }) => caller)).toEqual(["service:a", "service:b", "user"])
+})
+
+test("within a batch a key is charged once, replayed, and refused for another request", async () => {
+  const use = await together(oneSlot)
+  const userId = await db.userWith(10)
+  const release = await piledUp(use)
+  const answers = Promise.all([
+    use({ userId, idempotencyKey: "once" }),
+    use({ userId, idempotencyKey: "once" }),
+    use({ userId, amount: 2, idempotencyKey: "once" })
+  ])
+  await release()
+  const [first, again, another] = await answers
+  const { replayed, ...replay } = right(again)
+  expect(replayed).toBe(true)
+  expect(replay).toEqual(right(first))
+  expect(left(another)).toMatchObject({ sqlstate: "CR003" })
+  expect((await db.balanceRow(userId)).balance).toBe(9)
+})
+
+test("a call that fails as a whole is made again for each alone", async () => {
+  const use = await together(oneSlot)
+  const userIds = await users(4, 10)
+  const release = await piledUp(use)
+  const answers = Promise.all(userIds.map((userId) => use({ userId })))
+  // What jsonb can't hold fails the whole call, and its own debit alone.
+  const broken = use({ userId: userIds[0] ?? "", description: "\u0000" }).then(
+    () => "answered",
+    () => "died"
+  )
+  await release()
+  for (const answer of await answers) expect(right(answer).newBalance.balance).toBe(9)
+  expect(await broken).toBe("died")
+  expect(await writers(userIds)).toEqual([1, 1, 1, 1])
+})
+
+test("a lost connection: what has a key is made once, what has none is told to try again", async () => {
+  const use = await together(oneSlot)
+  const [keyed, keyless] = [await db.userWith(10), await db.userWith(10)]
+  const release = await piledUp(use)
+  const holder = await holding(keyed)
+  const answers = Promise.all([use({ userId: keyed, idempotencyKey: "k" }), use({ userId: keyless })])
+  await release()
+  await waitingForLocks(1)
+  await db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name = $1 and wait_event_type = 'Lock'`,
+    [application]
+  )
+  await waitingForLocks(1)
+  await holder.release()
+  const [withKey, without] = await answers
+  expect(right(withKey).newBalance.balance).toBe(8)
+  expect(left(without)).toMatchObject({ _tag: "Unavailable" })
+  expect((await db.balanceRow(keyless)).balance).toBe(10)
+})
+
+test("beyond what may wait a debit is refused at once, and nothing of it is made", async () => {
+  const use = await together({ ...oneSlot, waiting: 2 })
+  const userIds = await users(3, 10)
+  const release = await piledUp(use)
+  const [first = "", second = "", third = ""] = userIds
+  const waiting = Promise.all([use({ userId: first }), use({ userId: second })])
+  expect(left(await use({ userId: third }))).toMatchObject({ _tag: "Overloaded" })
+  await release()
+  for (const answer of await waiting) right(answer)
+  expect((await db.balanceRow(third)).balance).toBe(10)
+  // The room has emptied: it takes more.
+  right(await use({ userId: third }))
+})
+
+test("200 debits of 1 on a balance of 100: exactly 100 win, 10 times over", { timeout: 60_000 }, async () => {
+  const use = await together({ inFlight: 3, batch: 25, waiting: 1000 })
+  for (let round = 0; round < 10; round++) {
+    const userId = await db.userWith(100)
+    const answers = await Promise.all(Array.from({ length: 200 }, () => use({ userId })))
+    const refused = answers.filter(Either.isLeft).map(left)
+    expect(refused).toHaveLength(100)
+    for (const each of refused) expect(each).toMatchObject({ sqlstate: "CR002" })
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 0, total_spent: 100, version: 101 })
+  }
+})
+
+test("debits on many users in any order: the totals are right", async () => {
+  const use = await together({ inFlight: 3, batch: 10, waiting: 1000 })
+  const userIds = await users(5, 100)
+  const asked = Array.from({ length: 200 }, (_each, index) => userIds[(index * 7) % 5] ?? "")
+  for (const answer of await Promise.all(asked.map((userId) => use({ userId })))) right(answer)
+  for (const userId of userIds) expect(await db.balanceRow(userId)).toMatchObject({ balance: 60, version: 41 })
+})
