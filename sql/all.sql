@@ -129,8 +129,10 @@
 --!include stripe/retry_events.sql
 --!include stripe/purchase_order.sql
 --!include stripe/check_startable.sql
+--!include stripe/check_unpaid.sql
 --!include stripe/begin_purchase.sql
 --!include stripe/attach_customer.sql
+--!include stripe/forget_customer.sql
 --!include stripe/attach_payment.sql
 --!include stripe/due_purchases.sql
 --!include stripe/give_up_purchase.sql

@@ -41,6 +41,7 @@ grant execute on function
   stripe.due_purchases,
   stripe.due_refunds,
   stripe.events_until,
+  stripe.forget_customer,
   stripe.give_up_purchase,
   stripe.retry_events,
   stripe.unseen_events,

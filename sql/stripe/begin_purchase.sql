@@ -60,6 +60,7 @@ begin
       detail = jsonb_build_object('packageId', p_package_id);
   end if;
 
+  perform stripe.check_unpaid(p_user_id, p_now);
   insert into credits.stripe_customers (user_id, livemode, email, created_at)
   values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
   on conflict (user_id, livemode) do nothing;
@@ -81,4 +82,4 @@ end
 $$;
 
 comment on function stripe.begin_purchase(text, text, boolean, text, text, text, text, text, timestamptz) is
-  'Writes down that a user wants to buy a package, before Stripe is asked for anything; with URLs through Checkout, else with a PaymentIntent. Answers the order as stripe.purchase_order, replayed: true when the key was seen before; then what Stripe was asked for already is in it. CR001 invalid argument, CR003 key reused, CR301 no such package, CR302 no longer sold, CR304 the purchase of this key was given up. For mana_service and mana_ops.';
+  'Writes down that a user wants to buy a package, before Stripe is asked for anything; with URLs through Checkout, else with a PaymentIntent. Answers the order as stripe.purchase_order, replayed: true when the key was seen before; then what Stripe was asked for already is in it. CR001 invalid argument, CR003 key reused, CR301 no such package, CR302 no longer sold, CR304 the purchase of this key was given up, CR308 too many begun and not paid. For mana_service and mana_ops.';

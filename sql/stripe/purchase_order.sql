@@ -16,6 +16,7 @@ as $$
     'successUrl', p_purchase.success_url,
     'cancelUrl', p_purchase.cancel_url,
     'customerId', c.customer_id,
+    'customerSince', credits.iso8601(c.created_at),
     'email', c.email,
     'paymentIntentId', p_purchase.payment_intent_id,
     'checkoutSessionId', p_purchase.checkout_session_id,
@@ -27,4 +28,4 @@ as $$
 $$;
 
 comment on function stripe.purchase_order(credits.purchases) is
-  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
+  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, customerSince, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';

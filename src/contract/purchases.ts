@@ -8,7 +8,8 @@ import {
   PackageNotFound,
   PaymentsNotConfigured,
   PurchaseClosed,
-  PurchaseNotFound
+  PurchaseNotFound,
+  TooManyRequests
 } from "./errors.ts"
 import { credits, idempotencyKey, input, optional, text, uuid, wireTime } from "./fields.ts"
 import { keyHeaders } from "./headers.ts"
@@ -79,6 +80,7 @@ export const purchases = HttpApiGroup.make("purchases")
       .addError(PackageNotFound.schema)
       .addError(PackageInactive.schema)
       .addError(PurchaseClosed.schema)
+      .addError(TooManyRequests.schema)
       .addError(IdempotencyKeyReused.schema)
       .addError(PaymentsNotConfigured.schema)
       .middleware(UserAuth)

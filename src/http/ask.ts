@@ -63,7 +63,8 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
   CR304: PurchaseClosed,
   CR305: InternalError,
   CR306: InternalError,
-  CR307: InternalError
+  CR307: InternalError,
+  CR308: TooManyRequests
 }
 
 /** What every call may answer besides what its route declares. */

@@ -9,7 +9,8 @@ import {
   PackageInactive,
   PackageNotFound,
   PurchaseClosed,
-  PurchaseNotFound
+  PurchaseNotFound,
+  TooManyRequests
 } from "../contract/errors.ts"
 import { Package, Purchase } from "../contract/purchases.ts"
 import { Order } from "../stripe/order.ts"
@@ -69,7 +70,7 @@ export const purchases = HttpApiBuilder.group(Api, "purchases", (handlers) =>
               caller: "user"
             },
             {
-              refusals: [PackageNotFound, PackageInactive, PurchaseClosed, IdempotencyKeyReused],
+              refusals: [PackageNotFound, PackageInactive, PurchaseClosed, IdempotencyKeyReused, TooManyRequests],
               keyed: idempotencyKey !== undefined
             }
           )

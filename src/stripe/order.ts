@@ -11,6 +11,8 @@ export const Order = Schema.Struct({
   successUrl: Schema.NullOr(Schema.String),
   cancelUrl: Schema.NullOr(Schema.String),
   customerId: Schema.NullOr(Schema.String),
+  /** When we began to have one, or to want one. */
+  customerSince: Schema.String,
   email: Schema.NullOr(Schema.String),
   paymentIntentId: Schema.NullOr(Schema.String),
   checkoutSessionId: Schema.NullOr(Schema.String),

@@ -5,12 +5,16 @@
 import { Effect } from "effect"
 import type { Stripe } from "stripe"
 import { call } from "../database/call.ts"
-import { customerOf } from "./customer.ts"
+import { withCustomer } from "./customer.ts"
 import { isOf, metadataOf, Order } from "./order.ts"
 import type { Account, StripeAway, StripeRefused } from "./stripe.ts"
 
 // Not from the package, whose name may change between two attempts: what comes with one key must stay the same.
 const nameOf = ({ credits }: Order) => `${credits} credits`
+
+/** Of the customer too: for one that is gone nothing was made, and for the next one the same key would be another request. */
+const keyOf = ({ purchaseId }: Order, customer: string, kind: "pi" | "cs") =>
+  `purchase_${purchaseId}_${kind}_${customer}`
 
 const methods: Array<"card" | "sepa_debit"> = ["card", "sepa_debit"]
 
@@ -52,7 +56,7 @@ const createIntent = (account: Account, order: Order, customer: string) =>
           allowed_payment_method_types: methods,
           metadata: metadataOf(order)
         },
-        { idempotencyKey: `purchase_${order.purchaseId}_pi` }
+        { idempotencyKey: keyOf(order, customer, "pi") }
       )
     )
     .pipe(orFound(intentsOf(account, order, customer)))
@@ -72,7 +76,7 @@ const createSession = (account: Account, order: Order, customer: string, success
           metadata: metadataOf(order),
           payment_intent_data: { description: nameOf(order), metadata: metadataOf(order) }
         },
-        { idempotencyKey: `purchase_${order.purchaseId}_cs` }
+        { idempotencyKey: keyOf(order, customer, "cs") }
       )
     )
     .pipe(orFound(sessionsOf(account, order, customer)))
@@ -94,10 +98,9 @@ export const attachSession = (order: Order, { id, url }: Stripe.Checkout.Session
 const clientSecret = (account: Account, order: Order) =>
   Effect.gen(function* () {
     const { paymentIntentId } = order
-    const customer = yield* customerOf(account, order)
     const intent =
       paymentIntentId === null
-        ? yield* createIntent(account, order, customer)
+        ? yield* withCustomer(account, order, (customer) => createIntent(account, order, customer))
         : yield* account.ask((stripe) => stripe.paymentIntents.retrieve(paymentIntentId))
     if (paymentIntentId === null) yield* attachIntent(order, intent)
     return intent.client_secret ?? (yield* Effect.dieMessage(`${intent.id} has no client secret`))
@@ -107,8 +110,9 @@ const clientSecret = (account: Account, order: Order) =>
 const checkoutUrl = (account: Account, order: Order, successUrl: string, cancelUrl: string) =>
   Effect.gen(function* () {
     if (order.checkoutUrl !== null) return order.checkoutUrl
-    const customer = yield* customerOf(account, order)
-    const session = yield* createSession(account, order, customer, successUrl, cancelUrl)
+    const session = yield* withCustomer(account, order, (customer) =>
+      createSession(account, order, customer, successUrl, cancelUrl)
+    )
     if (session.amount_total !== order.priceEuroCents) {
       // Paid like this, it would never be credited.
       yield* account.ask((stripe) => stripe.checkout.sessions.expire(session.id))

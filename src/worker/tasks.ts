@@ -61,8 +61,20 @@ const verifyBooks = Effect.gen(function* () {
 
 const Retried = Schema.Struct({ applied: Schema.NonNegativeInt, kept: Schema.NonNegativeInt })
 
-/** Tries Stripe's events again that couldn't be applied when they came. */
-const retryEvents = call("stripe.retry_events", Retried, {}, { keyed: true })
+const retryLimit = 100
+
+/** Tries Stripe's events again that couldn't be applied when they came: 100 a round, each once. */
+const retryEvents = Effect.iterate(
+  { tried: retryLimit, rounds: 0 },
+  {
+    while: ({ tried, rounds }) => tried === retryLimit && rounds < maxRounds,
+    body: ({ rounds }) =>
+      Effect.map(call("stripe.retry_events", Retried, { limit: retryLimit }, { keyed: true }), ({ applied, kept }) => ({
+        tried: applied + kept,
+        rounds: rounds + 1
+      }))
+  }
+)
 
 export const tasks = {
   charge_sync: () => chargeSync,

@@ -82,6 +82,22 @@ test("a customer whose key got a fault for an answer", async () => {
   expect(customers).toEqual([{ customer_id: expect.stringMatching(/^cus_/) }])
 })
 
+test("a customer whom somebody deleted in Stripe", async () => {
+  const userId = await newUser()
+  expect((await buy(userId, {})).status).toBe(200)
+  const replace = (id: string | null) =>
+    db.query("update credits.stripe_customers set customer_id = $2 where user_id = $1", [userId, id])
+  for (const body of [{}, returnUrls]) {
+    await replace(`cus_deleted${Object.keys(body).length}`)
+    const answers = await Promise.all([buy(userId, body), buy(userId, body)])
+    expect(answers.map(({ status }) => status)).toContain(200)
+    const [{ customer_id: customer }] = await db.query("select * from credits.stripe_customers where user_id = $1", [
+      userId
+    ])
+    expect(await stripe.customers.retrieve(customer)).toMatchObject({ metadata: { userId } })
+  }
+})
+
 test("no database transaction is open while Stripe takes its time", async () => {
   const userId = await newUser()
   await run(simulator.faults.next("stall", { method: "POST", path: "/v1/payment_intents" }))

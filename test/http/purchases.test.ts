@@ -209,6 +209,15 @@ test("a purchase is its buyer's to see", async () => {
   expect((await service.request("GET", `/api/v1/credits/purchase/${purchaseId}`)).status).toBe(401)
 })
 
+test("fifty unpaid purchases within an hour are enough", async () => {
+  const userId = newUser()
+  const begin = () => db.call("stripe.begin_purchase", { userId, packageId: "credits_100", livemode: false })
+  await Promise.all(Array.from({ length: 50 }, begin))
+  const answer = await buy(userId, {})
+  expect(answer).toMatchObject({ status: 429, json: { code: "too_many_requests" } })
+  expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(3500)
+})
+
 test("a purchase that was given up says so", async () => {
   const userId = newUser()
   const body = { idempotencyKey: "given-up" }

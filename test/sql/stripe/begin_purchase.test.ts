@@ -23,6 +23,7 @@ test("writes a pending purchase with the package's price and credits", async () 
     successUrl: null,
     cancelUrl: null,
     customerId: null,
+    customerSince: "2026-03-01T12:00:00.000Z",
     email: null,
     paymentIntentId: null,
     checkoutSessionId: null,
@@ -132,4 +133,23 @@ test("refuses one URL without the other (CR001)", async () => {
 
 test.each(badTexts(128))("refuses a user id that is $what (CR001)", async ({ text }) => {
   expect(await db.refused("stripe.begin_purchase", { ...buying, userId: text })).toEqual(invalid("userId"))
+})
+
+test("refuses more than 50 within an hour that nobody pays (CR308)", async () => {
+  const userId = await db.userWith(0)
+  const begin = (minutes: number, key?: string) => ({
+    userId,
+    ...buying,
+    now: new Date(now.getTime() + minutes * 60_000),
+    idempotencyKey: key
+  })
+  for (let n = 0; n < 50; n += 1) await db.call("stripe.begin_purchase", begin(n === 0 ? 0 : 20, `k${n}`))
+  expect(await db.refused("stripe.begin_purchase", begin(30))).toEqual({
+    sqlstate: "CR308",
+    message: expect.any(String),
+    detail: { retryAfterSeconds: 1800 }
+  })
+  // What was begun goes on.
+  expect(await db.call("stripe.begin_purchase", begin(30, "k7"))).toMatchObject({ replayed: true })
+  expect(await db.call("stripe.begin_purchase", begin(60))).toMatchObject({ status: "pending" })
 })

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest"
+import { database } from "../../support/database.ts"
+import { invalid } from "../../support/refusals.ts"
+
+const db = await database()
+
+const now = new Date("2026-03-01T12:00:00Z")
+const later = new Date("2026-03-02T12:00:00Z")
+
+test("forgets a customer once; another one takes its place", async () => {
+  const userId = await db.userWith(0)
+  const whose = { userId, livemode: false }
+  await db.call("stripe.begin_purchase", { ...whose, packageId: "credits_500", now })
+  await db.call("stripe.attach_customer", { ...whose, customerId: "cus_deleted" })
+  const forget = { ...whose, customerId: "cus_deleted", now: later }
+  const forgotten = { customerId: null, customerSince: "2026-03-02T12:00:00.000Z" }
+  expect(await db.call("stripe.forget_customer", forget)).toEqual(forgotten)
+  expect(await db.call("stripe.forget_customer", { ...forget, now: new Date() })).toEqual(forgotten)
+  await db.call("stripe.attach_customer", { ...whose, customerId: "cus_next" })
+  expect(await db.call("stripe.forget_customer", forget)).toEqual({ ...forgotten, customerId: "cus_next" })
+})
+
+test("refuses a user who has never begun a purchase, and no customer (CR001)", async () => {
+  const userId = await db.userWith(0)
+  const forget = { userId, livemode: false, customerId: "cus_1" }
+  expect(await db.refused("stripe.forget_customer", forget)).toEqual(invalid("userId"))
+  expect(await db.refused("stripe.forget_customer", { ...forget, customerId: "" })).toEqual(invalid("customerId"))
+})
