@@ -29,6 +29,12 @@ begin
   end if;
   v_results := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
 
+  if p_caller is null then
+    -- A batch of strangers waits no longer than this for a balance that one of them needs: it is given up whole
+    -- (55P03), and each goes alone.
+    perform set_config('lock_timeout', '50ms', true);
+  end if;
+
   -- Every balance first, in order: two batches never wait for each other in a circle.
   select array_agg(l.user_id)
   into v_locked

@@ -48,11 +48,16 @@ export interface Limits {
   readonly inFlight: number
   /** Debits a call. */
   readonly batch: number
+  /**
+   * How long a call keeps its slot, in milliseconds. One that takes longer waits for somebody's lock on a balance:
+   * it goes on beside, so that a balance that is held up holds up nobody else.
+   */
+  readonly patience: number
   /** Debits that may wait; beyond it a caller is told to come back, rather than to wait ever longer. */
   readonly waiting: number
 }
 
-const usual: Limits = { inFlight: 3, batch: 100, waiting: 2000 }
+const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000 }
 
 export class Together extends Context.Tag("mana/Together")<
   Together,
@@ -112,8 +117,27 @@ export const make = (limits: Limits = usual) =>
               ? Deferred.die(each.answer, new Error("credits.use_many answered fewer results than items"))
               : Deferred.done(each.answer, answerFrom(result))
           },
-          // One that waits for its balance doesn't hold up the others.
-          { concurrency: Exit.isFailure(sent) ? limits.inFlight : 1, discard: true }
+          // One that waits for its balance doesn't hold up the others; the pool bounds how many go at once.
+          { concurrency: Exit.isFailure(sent) ? "unbounded" : 1, discard: true }
+        )
+      })
+
+    /** Runs a call in a slot that was taken for it, and gives the slot back once: when it ends or has taken too long. */
+    const inSlot = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.suspend(() => {
+        let isHeld = true
+        const release = Effect.suspend(() => {
+          if (!isHeld) return Effect.void
+          isHeld = false
+          return next
+        })
+        const timer = setTimeout(() => Effect.runFork(release), limits.patience)
+        return Effect.ensuring(
+          effect,
+          Effect.suspend(() => {
+            clearTimeout(timer)
+            return release
+          })
         )
       })
 
@@ -125,14 +149,14 @@ export const make = (limits: Limits = usual) =>
       }
       const batch = waiting.splice(0, limits.batch)
       // Of nobody's request: it carries many, and none of them ends it.
-      return Effect.asVoid(Effect.forkDaemon(Effect.uninterruptible(Effect.ensuring(send(batch), next))))
+      return Effect.asVoid(Effect.forkDaemon(Effect.uninterruptible(inSlot(send(batch)))))
     })
 
     const use = (debit: Debit): Effect.Effect<UseAnswer, Failure> =>
       Effect.suspend(() => {
         if (inFlight < limits.inFlight) {
           inFlight += 1
-          return Effect.ensuring(alone(debit), next)
+          return inSlot(alone(debit))
         }
         if (waiting.length >= limits.waiting) return Effect.fail(new Overloaded())
         const answer = Deferred.unsafeMake<UseAnswer, Failure>(FiberId.none)
