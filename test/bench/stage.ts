@@ -95,6 +95,9 @@ export const stage = (users: number): Effect.Effect<Stage & { readonly client: p
       }
       await client.query("vacuum analyze")
       await client.query("checkpoint")
+      // The share of HOT updates is the load's, not the filling's.
+      await client.query("select pg_stat_force_next_flush()")
+      await client.query("select pg_stat_reset()")
     })
     const query = async (text: string, values: ReadonlyArray<unknown> = []) => {
       const { rows } = await client.query(text, [...values])
