@@ -1,5 +1,5 @@
 --! Previous: sha1:5da0eae44a5ee1cfabdbc6ca74b54fa52474c30d
---! Hash: sha1:8e259d946b53681730e052dd3132f06c0bfacd30
+--! Hash: sha1:c38dfc1d2bacace1a50a088aeac0f56087b6f041
 --! Message: functions
 
 -- The functions, all of them. They live in sql/, one a file, and every later migration takes them along.
@@ -954,13 +954,16 @@ begin
   v_request.metadata := nullif(p_item -> 'metadata', 'null');
   v_request.operation := p_item ->> 'operation';
   v_request.quantity := (p_item ->> 'quantity')::numeric;
-  v_request.caller := p_caller;
+  if p_caller is null and coalesce(jsonb_typeof(p_item -> 'caller'), 'null') <> 'string' then
+    perform credits.invalid('caller', 'must be text');
+  end if;
+  v_request.caller := coalesce(p_caller, p_item ->> 'caller');
   return v_request;
 end
 $$;
 
 comment on function credits.use_request_from_json(jsonb, text) is
-  'One item of credits.use_many as a request. CR001: a field of the wrong kind. Internal.';
+  'One item of credits.use_many as a request; without p_caller the item names its own. CR001: a field of the wrong kind. Internal.';
 --! EndIncluded credits/use_request_from_json.sql
 --! Included credits/decide_use.sql
 create or replace function credits.decide_use(
@@ -1182,6 +1185,12 @@ begin
   end if;
   v_results := array_fill(null::jsonb, array[jsonb_array_length(p_items)]);
 
+  if p_caller is null then
+    -- A batch of strangers waits no longer than this for a balance that one of them needs: it is given up whole
+    -- (55P03), and each goes alone.
+    perform set_config('lock_timeout', '50ms', true);
+  end if;
+
   -- Every balance first, in order: two batches never wait for each other in a circle.
   select array_agg(l.user_id)
   into v_locked
@@ -1243,7 +1252,7 @@ end
 $$;
 
 comment on function credits.use_many(jsonb, text, timestamptz) is
-  'credits.use for 1 to 1000 items [{ userId, amount, appId, description, idempotencyKey?, metadata?, operation?, quantity? }] in one transaction. Answers { results } in the order asked, each { ok: true, transaction, newBalance } or { ok: false, error: { sqlstate, message, detail } }; each item stands alone. CR001 when there is no such array. For mana_service and mana_ops.';
+  'credits.use for 1 to 1000 items [{ userId, amount, appId, description, idempotencyKey?, metadata?, operation?, quantity? }] in one transaction; where p_caller is null each item names its own in caller. Answers { results } in the order asked, each { ok: true, transaction, newBalance } or { ok: false, error: { sqlstate, message, detail } }; each item stands alone. CR001 when there is no such array. For mana_service and mana_ops.';
 --! EndIncluded credits/use_many.sql
 --! Included credits/refundable_charge.sql
 create or replace function credits.refundable_charge(p_user_id text, p_transaction_id uuid, p_amount bigint)
@@ -3109,6 +3118,7 @@ begin
     updated_at = p_now
   where s.user_id = p_user_id
   returning * into v_subscription;
+  delete from credits.sync_charge_errors e where e.user_id = p_user_id; -- nothing is to be charged any more
   perform credits.emit(
     p_user_id, 'sync.deactivated', jsonb_build_object('paidUntil', credits.iso8601(v_subscription.paid_until)), p_now
   );
@@ -4619,6 +4629,7 @@ as $$
     'successUrl', p_purchase.success_url,
     'cancelUrl', p_purchase.cancel_url,
     'customerId', c.customer_id,
+    'customerSince', credits.iso8601(c.created_at),
     'email', c.email,
     'paymentIntentId', p_purchase.payment_intent_id,
     'checkoutSessionId', p_purchase.checkout_session_id,
@@ -4630,7 +4641,7 @@ as $$
 $$;
 
 comment on function stripe.purchase_order(credits.purchases) is
-  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
+  'A purchase as the code that talks to Stripe needs it: { purchaseId, userId, packageId, stripePriceId, credits, priceEuroCents, livemode, status, successUrl, cancelUrl, customerId, customerSince, email, paymentIntentId, checkoutSessionId, checkoutUrl, createdAt }. Internal.';
 --! EndIncluded stripe/purchase_order.sql
 --! Included stripe/check_startable.sql
 create or replace function stripe.check_startable(p_purchase credits.purchases, p_now timestamptz)
@@ -4654,6 +4665,42 @@ $$;
 comment on function stripe.check_startable(credits.purchases, timestamptz) is
   'Raises CR304 when a purchase that Stripe knows nothing of is given up or older than 20 hours. Internal.';
 --! EndIncluded stripe/check_startable.sql
+--! Included stripe/check_unpaid.sql
+create or replace function stripe.check_unpaid(p_user_id text, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_allowed constant integer := 50;
+  v_begun_at timestamptz[];
+begin
+  -- Ids are drawn in the order of time, so these are the latest.
+  select coalesce(array_agg(latest.created_at order by latest.created_at), '{}')
+  into v_begun_at
+  from (
+    select p.created_at
+    from credits.purchases p
+    where p.user_id = p_user_id and p.paid_at is null and p.created_at > p_now - interval '1 hour'
+    order by p.id desc
+    limit v_allowed
+  ) latest;
+  if cardinality(v_begun_at) >= v_allowed then
+    raise exception using
+      errcode = 'CR308',
+      message = format('%s purchases were begun within an hour and not paid. Pay one of them, or wait.', v_allowed),
+      detail = jsonb_build_object(
+        'retryAfterSeconds',
+        greatest(1, ceil(extract(epoch from v_begun_at[1] + interval '1 hour' - p_now)))::integer
+      );
+  end if;
+end
+$$;
+
+comment on function stripe.check_unpaid(text, timestamptz) is
+  'Raises CR308 when a user has begun 50 purchases within the last hour and paid none of them: each is something that Stripe is asked to make. The caller holds the lock. Internal.';
+--! EndIncluded stripe/check_unpaid.sql
 --! Included stripe/begin_purchase.sql
 create or replace function stripe.begin_purchase(
   p_user_id text,
@@ -4717,6 +4764,7 @@ begin
       detail = jsonb_build_object('packageId', p_package_id);
   end if;
 
+  perform stripe.check_unpaid(p_user_id, p_now);
   insert into credits.stripe_customers (user_id, livemode, email, created_at)
   values (p_user_id, p_livemode, case when char_length(p_email) between 3 and 254 then p_email end, p_now)
   on conflict (user_id, livemode) do nothing;
@@ -4738,7 +4786,7 @@ end
 $$;
 
 comment on function stripe.begin_purchase(text, text, boolean, text, text, text, text, text, timestamptz) is
-  'Writes down that a user wants to buy a package, before Stripe is asked for anything; with URLs through Checkout, else with a PaymentIntent. Answers the order as stripe.purchase_order, replayed: true when the key was seen before; then what Stripe was asked for already is in it. CR001 invalid argument, CR003 key reused, CR301 no such package, CR302 no longer sold, CR304 the purchase of this key was given up. For mana_service and mana_ops.';
+  'Writes down that a user wants to buy a package, before Stripe is asked for anything; with URLs through Checkout, else with a PaymentIntent. Answers the order as stripe.purchase_order, replayed: true when the key was seen before; then what Stripe was asked for already is in it. CR001 invalid argument, CR003 key reused, CR301 no such package, CR302 no longer sold, CR304 the purchase of this key was given up, CR308 too many begun and not paid. For mana_service and mana_ops.';
 --! EndIncluded stripe/begin_purchase.sql
 --! Included stripe/attach_customer.sql
 create or replace function stripe.attach_customer(p_user_id text, p_livemode boolean, p_customer_id text)
@@ -4770,6 +4818,40 @@ $$;
 comment on function stripe.attach_customer(text, boolean, text) is
   'Keeps which Stripe customer a user is, once. Answers { customerId }, the one to use: the first that was kept. CR001 invalid argument. For mana_service and mana_ops.';
 --! EndIncluded stripe/attach_customer.sql
+--! Included stripe/forget_customer.sql
+create or replace function stripe.forget_customer(
+  p_user_id text, p_livemode boolean, p_customer_id text, p_now timestamptz default now()
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_customer credits.stripe_customers;
+begin
+  perform credits.check_text('customerId', p_customer_id, 255);
+  perform credits.lock_balance(p_user_id);
+  -- Whoever comes second finds another one, or none: it is forgotten once.
+  update credits.stripe_customers c
+  set customer_id = null, created_at = p_now
+  where c.user_id = p_user_id and c.livemode = p_livemode and c.customer_id = p_customer_id;
+  select * into v_customer
+  from credits.stripe_customers c
+  where c.user_id = p_user_id and c.livemode = p_livemode;
+  if not found then
+    perform credits.invalid('userId', 'has never begun a purchase');
+  end if;
+  return jsonb_build_object(
+    'customerId', v_customer.customer_id, 'customerSince', credits.iso8601(v_customer.created_at)
+  );
+end
+$$;
+
+comment on function stripe.forget_customer(text, boolean, text, timestamptz) is
+  'Forgets a Stripe customer that Stripe no longer has (somebody deleted it), so that the user gets another one. Answers { customerId, customerSince } as they are now: customerId is null, or the one that somebody else has made since. CR001 invalid argument. For mana_service and mana_ops.';
+--! EndIncluded stripe/forget_customer.sql
 --! Included stripe/attach_payment.sql
 create or replace function stripe.attach_payment(
   p_purchase_id uuid,
@@ -6278,6 +6360,7 @@ grant execute on function
   stripe.due_purchases,
   stripe.due_refunds,
   stripe.events_until,
+  stripe.forget_customer,
   stripe.give_up_purchase,
   stripe.retry_events,
   stripe.unseen_events,
