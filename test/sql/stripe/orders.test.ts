@@ -153,7 +153,7 @@ const histories: ReadonlyArray<History> = [
   }
 ]
 
-test.each(histories)("$what", { timeout: 300_000 }, async ({ name, events, end, oneIn }) => {
+test.each(histories)("$what", { timeout: soak ? 1_200_000 : 120_000 }, async ({ name, events, end, oneIn }) => {
   const step = soak ? 1 : oneIn
   // Two at a time.
   const run = async (half: number) => {
@@ -177,7 +177,7 @@ test.each(histories)("$what", { timeout: 300_000 }, async ({ name, events, end, 
        p.status, p.dispute, p.credits_kept as kept, b.balance, b.debt,
        (select sum(t.amount)::bigint from credits.transactions t where t.user_id = p.user_id and t.type = 'purchase') as credited,
        (select count(*) from credits.events e where e.user_id = p.user_id and e.type = 'purchase.completed') as told,
-       (select count(*) from credits.stripe_events e where e.user_id = p.user_id and e.outcome = 'applied') % 7 as left,
+       (select count(*) from credits.stripe_events e where e.purchase_id = p.id and e.outcome = 'applied') % 7 as left,
        count(*) as orders
      from credits.purchases p join credits.balances b on b.user_id = p.user_id
      where p.user_id like $1 || '%'
