@@ -1,5 +1,6 @@
 /** Credentials off the request, judged: the contract's middleware. */
 import { HttpServerRequest } from "@effect/platform"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Layer } from "effect"
 import { serviceKeyCheck } from "../auth/service-keys.ts"
 import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
@@ -29,10 +30,16 @@ const isCalledBy = (caller: string) =>
     state.caller = caller
   })
 
+/** Node keeps the first of several and says nothing of the others; a proxy in front of us may have judged another one. */
+const isRepeated = (request: HttpServerRequest.HttpServerRequest, name: string) =>
+  NodeHttpServerRequest.toIncomingMessage(request).rawHeaders.filter(
+    (text, index) => index % 2 === 0 && text.length === name.length && text.toLowerCase() === name
+  ).length > 1
+
 // HttpApi slices "Bearer " off without looking whether it is there: the header is read here.
-const bearerToken = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
-  const [, token] = /^bearer +(\S+)$/i.exec(headers["authorization"] ?? "") ?? []
-  return token === undefined ? noToken : Effect.succeed(token)
+const bearerToken = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+  const [, token] = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "") ?? []
+  return token === undefined || isRepeated(request, "authorization") ? noToken : Effect.succeed(token)
 })
 
 type Verify = ReturnType<typeof tokenVerifier>
