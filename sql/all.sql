@@ -173,4 +173,9 @@
 --!include ops/verify_sync.sql
 --!include ops/verify_usage.sql
 --!include ops/verify.sql
+--!include ops/debts_hash.sql
+--!include ops/sealed_heads.sql
+--!include ops/seal_digest.sql
+--!include ops/seal.sql
+--!include ops/verify_seal.sql
 --!include grants.sql

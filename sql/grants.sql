@@ -32,7 +32,9 @@ grant execute on function
   gifts.redeem_pending,
   ops.kept_events,
   ops.migrations,
+  ops.seal,
   ops.verify,
+  ops.verify_seal,
   stripe.apply_event,
   stripe.attach_customer,
   stripe.attach_payment,
@@ -90,6 +92,7 @@ grant execute on function
   ops.sync_errors,
   ops.sync_paused,
   ops.verify,
+  ops.verify_seal,
   sync.details,
   sync.status
 to mana_readonly;

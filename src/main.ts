@@ -8,7 +8,9 @@ const usage = `Usage: node src/main.ts <command>
   serve          the service, and the worker with it unless RUN_WORKER=false (npm start)
   worker         the worker alone
   migrate        brings the database to the schema this version needs
-  verify         proves the books: prints what isn't true, and exits with 1 if there is anything
+  seal           prints one digest over all history, to be kept elsewhere
+  verify         proves the books: prints what isn't true, and exits with 1 if there is anything;
+                 --seal <digest>, any number of times: and whether history up to that seal is as it was
   dev            the service with everything it needs, for development (npm run dev)
   db <command>   writes migrations: watch, commit, uncommit, status, reset (npm run db -- <command>)
 
@@ -34,10 +36,15 @@ const run = (command: string | undefined, args: ReadonlyArray<string>): Command 
         Effect.promise(() => import("./commands/migrate.ts")),
         (migrate) => migrate.run()
       )
+    case "seal":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/seal.ts")),
+        (seal) => seal.run()
+      )
     case "verify":
       return Effect.flatMap(
         Effect.promise(() => import("./commands/verify.ts")),
-        (verify) => verify.run()
+        (verify) => verify.run(args)
       )
     case "dev":
       return Effect.flatMap(

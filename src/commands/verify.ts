@@ -1,15 +1,31 @@
 /** `verify`: proves the books, for people and for jobs that watch over them. */
-import { Console, Effect } from "effect"
+import { parseArgs } from "node:util"
+import { Console, Data, Effect, Schema } from "effect"
 import { readDatabaseUrl } from "../config.ts"
 import { layer as database } from "../database/database.ts"
 import { fit } from "../database/ready.ts"
-import { brokenInvariants } from "../database/verify.ts"
+import { brokenInvariants, changedSinceSeal, Digest } from "../database/verify.ts"
 
-/** Prints each broken invariant and ends with 1; 0 when there is none. */
-export const run = () =>
+class Misunderstood extends Data.TaggedError("Misunderstood")<{ readonly message: string }> {}
+
+const readSeals = (args: ReadonlyArray<string>) =>
+  Effect.try({
+    try: () => parseArgs({ args: [...args], options: { seal: { type: "string", multiple: true } } }).values.seal ?? [],
+    catch: (error) => new Misunderstood({ message: error instanceof Error ? error.message : String(error) })
+  }).pipe(
+    Effect.flatMap(Schema.decodeUnknown(Schema.Array(Digest))),
+    Effect.catchTag("ParseError", () => new Misunderstood({ message: "A seal's digest is 64 hexadecimal digits." }))
+  )
+
+/** Prints each broken invariant, and what was rewritten of what the seals cover, and ends with 1; 0 when there is none. */
+export const run = (args: ReadonlyArray<string>) =>
   Effect.gen(function* () {
+    const seals = yield* readSeals(args)
     const url = yield* readDatabaseUrl
-    const broken = yield* Effect.zipRight(fit, brokenInvariants).pipe(
+    const { broken, changed } = yield* Effect.gen(function* () {
+      yield* fit
+      return { broken: yield* brokenInvariants, changed: yield* Effect.forEach(seals, changedSinceSeal) }
+    }).pipe(
       Effect.provide(
         database({
           url,
@@ -22,13 +38,18 @@ export const run = () =>
         })
       )
     )
-    for (const { invariant, userId, detail } of broken) {
+    for (const { invariant, userId, detail } of [...broken, ...changed.flat()]) {
       yield* Console.error(`${invariant}${userId === null ? "" : ` (user ${userId})`}: ${detail}`)
+    }
+    for (const [index, digest] of seals.entries()) {
+      yield* (changed[index] ?? []).length > 0
+        ? Console.error(`History before seal ${digest} was rewritten, or the seal itself was.`)
+        : Console.log(`History before seal ${digest} is as it was.`)
     }
     if (broken.length > 0) {
       yield* Console.error(`The books are wrong in ${broken.length} ${broken.length === 1 ? "place" : "places"}.`)
-      return 1
+    } else {
+      yield* Console.log("The books are true.")
     }
-    yield* Console.log("The books are true.")
-    return 0
+    return broken.length + changed.flat().length > 0 ? 1 : 0
   })

@@ -60,6 +60,13 @@ const entries: ReadonlyArray<CronEntry> = [
     options: { backfillPeriod: 0, maxAttempts: 1, jobKey: "reconcile_payments" }
   },
   {
+    task: "seal_books",
+    match: "43 3 * * *",
+    identifier: "seal_books",
+    // A day whose hour passed while no worker ran is sealed when there is one again.
+    options: { backfillPeriod: day, maxAttempts: 3, jobKey: "seal_books" }
+  },
+  {
     task: "verify_books",
     match: "17 * * * *",
     identifier: "verify_books",

@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { ChargeRun } from "../contract/internal-sync.ts"
 import { call } from "../database/call.ts"
 import { inRounds, roundLimit } from "../database/charge-run.ts"
-import { brokenInvariants } from "../database/verify.ts"
+import { brokenInvariants, seal } from "../database/verify.ts"
 import { reconcile } from "../stripe/reconcile.ts"
 import { deliverEvents } from "./deliver-events.ts"
 
@@ -59,6 +59,13 @@ const verifyBooks = Effect.gen(function* () {
   }
 })
 
+/** Seals history. The log is where the digest goes: it is kept elsewhere than the database. */
+const sealBooks = Effect.flatMap(seal, ({ digest, ...facts }) =>
+  Effect.logInfo("Sealed history").pipe(
+    Effect.annotateLogs({ digest, ...facts, sealedAt: facts.sealedAt.toISOString() })
+  )
+)
+
 const Retried = Schema.Struct({ applied: Schema.NonNegativeInt, kept: Schema.NonNegativeInt })
 
 const retryLimit = 100
@@ -83,6 +90,7 @@ export const tasks = {
   expire_reservations: () => expireReservations,
   reconcile_payments: () => reconcile,
   retry_stripe_events: () => retryEvents,
+  seal_books: () => sealBooks,
   verify_books: () => verifyBooks
 }
 

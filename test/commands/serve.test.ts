@@ -183,6 +183,42 @@ describe("migrate and verify", () => {
   })
 })
 
+describe("seal and verify --seal", () => {
+  test("a digest that seal printed tells later whether history was rewritten", { timeout: severalStarts }, async () => {
+    const userId = await db.userWith(10)
+    const sealing = start(["seal"], { DATABASE_URL: appUrl() })
+    expect(await sealing.ended).toBe(0)
+    const digest = sealing.stdout().trim()
+    expect(digest).toMatch(/^[0-9a-f]{64}$/)
+    expect(sealing.stderr()).toMatch(/^Seal 1 of .*Z: \d+ ledger rows of \d+ users\.\n$/)
+
+    const unchanged = start(["verify", "--seal", digest], { DATABASE_URL: appUrl() })
+    expect(await unchanged.ended).toBe(0)
+    expect(unchanged.stdout()).toBe(`History before seal ${digest} is as it was.\nThe books are true.\n`)
+
+    const unknown = "0".repeat(64)
+    const rewrite = (description: string) =>
+      db.query(
+        `with glass as materialized (select set_config('mana.break_glass', 'a test', true))
+         update credits.transactions set description = $2 from glass where user_id = $1`,
+        [userId, description]
+      )
+    await rewrite("something else")
+    const changed = start(["verify", "--seal", digest, "--seal", unknown], { DATABASE_URL: appUrl() })
+    expect(await changed.ended).toBe(1)
+    await rewrite("test")
+    expect(changed.stderr()).toContain(`seal_row (user ${userId})`)
+    expect(changed.stderr()).toContain(`History before seal ${digest} was rewritten`)
+    expect(changed.stderr()).toContain("seal_unknown: ")
+  })
+
+  test("what isn't a digest is refused before anything is asked", async () => {
+    const program = start(["verify", "--seal", "abc"], {})
+    expect(await program.ended).toBe(1)
+    expect(program.stderr()).toBe("A seal's digest is 64 hexadecimal digits.\n")
+  })
+})
+
 test("an unknown command is told which there are", async () => {
   const program = start(["server"], {})
   expect(await program.ended).toBe(1)

@@ -98,6 +98,16 @@ describe("the worker", () => {
     })
   )
 
+  it.scopedLive("seals history, and logs the digest by which it can be checked", () =>
+    Effect.gen(function* () {
+      yield* Effect.promise(() => db.userWith(10))
+      const { lines } = yield* worker
+      yield* job(yield* addJob("seal_books"), done)
+      const [, digest] = /message="Sealed history".* digest=([0-9a-f]{64})/.exec(lines.join("\n")) ?? []
+      expect(yield* Effect.promise(() => db.query("select * from ops.verify_seal($1)", [digest]))).toEqual([])
+    })
+  )
+
   it.scopedLive("takes over the jobs of a dead worker, and leaves those of a live one", () =>
     Effect.gen(function* () {
       const orphan = yield* addJob("expire_reservations")
