@@ -6,8 +6,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_user_ids text[];
   v_locked text[];
   v_item record;
   v_request credits.use_request;
@@ -35,15 +37,13 @@ begin
     perform set_config('lock_timeout', '50ms', true);
   end if;
 
-  -- Every balance first, in order: two batches never wait for each other in a circle.
+  -- Every balance first, in order: two batches never wait for each other in a circle. The ids as an array: whatever
+  -- the plan thinks of their number, it looks them up.
+  select array_agg(i.value ->> 'userId') into v_user_ids from jsonb_array_elements(p_items) i;
   select array_agg(l.user_id)
   into v_locked
   from (
-    select b.user_id
-    from credits.balances b
-    where b.user_id in (select i.value ->> 'userId' from jsonb_array_elements(p_items) i)
-    order by b.user_id
-    for no key update
+    select b.user_id from credits.balances b where b.user_id = any (v_user_ids) order by b.user_id for no key update
   ) l;
 
   -- The row after the last item has no place: it writes what is left.
