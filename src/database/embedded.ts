@@ -23,7 +23,9 @@ export class EmbeddedPostgresError extends Data.TaggedError("EmbeddedPostgresErr
 export interface EmbeddedPostgresOptions {
   /** Folder that keeps the cluster; made when it isn't there. */
   readonly dataDir: string
-  /** Server settings as `name=value`, on top of ours: loopback TCP on a free port, no Unix socket. */
+  /** A free one unless said otherwise. One that is started again for clients that know it needs the same. */
+  readonly port?: number
+  /** Server settings as `name=value`, on top of ours: loopback TCP, no Unix socket. */
   readonly settings?: ReadonlyArray<string>
 }
 
@@ -248,7 +250,7 @@ export const embeddedPostgres = (
     }
 
     const password = yield* attempt(`Can't read ${passwordFile}`, () => fs.readFile(passwordFile, "utf8"))
-    const port = yield* freePort
+    const port = options.port ?? (yield* freePort)
     const url = superuserUrl(password, port)
 
     const child = yield* Effect.acquireRelease(

@@ -11,21 +11,8 @@ import {
   noTransaction,
   reservationClosed
 } from "../support/refusals.ts"
-import {
-  type Answer,
-  balance,
-  type Command,
-  command,
-  type Expected,
-  type Hold,
-  open,
-  pick,
-  post,
-  remember,
-  remembered,
-  shown,
-  type World
-} from "./world.ts"
+import { balance, type Hold, open, remember, remembered, shown } from "./books.ts"
+import { type Answer, type Command, command, type Expected, pick, post, type World } from "./world.ts"
 
 // Few of each, so that sequences meet the same account, key and reference again.
 export const users = ["ada", "ben", "cem"]

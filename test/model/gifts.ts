@@ -13,18 +13,8 @@ import {
 } from "../support/gifts.ts"
 import { invalid, keyReused, nobodysId, notEnough } from "../support/refusals.ts"
 import { users } from "./credits.ts"
-import {
-  balance,
-  type Command,
-  command,
-  type Expected,
-  type Gift,
-  pick,
-  post,
-  remember,
-  remembered,
-  type World
-} from "./world.ts"
+import { balance, type Gift, remember, remembered } from "./books.ts"
+import { type Command, command, type Expected, pick, post, type World } from "./world.ts"
 
 const user = fc.constantFrom(...users)
 const key = fc.option(fc.constantFrom("k1", "k2", "k3"), { freq: 2 })

@@ -1,9 +1,10 @@
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { database, refusalOf, type TestDatabase } from "../support/database.ts"
+import { balance } from "./books.ts"
 import { creditsCommands, funding, users } from "./credits.ts"
 import { giftCommands, state } from "./gifts.ts"
-import { again, type Answer, balance, type Command, newWorld, type World } from "./world.ts"
+import { again, type Answer, type Command, newWorld, type World } from "./world.ts"
 
 /**
  * Random sequences of everything the service does, against the model: every answer equal, ops.verify() empty after
