@@ -60,6 +60,9 @@ const sorted = (error: SqlError): Effect.Effect<never, Refused | Unavailable | C
   return Effect.die(cause)
 }
 
+/** A call that took longer than this, in milliseconds, isn't sent again: its caller has waited enough. */
+export const tryAgainWithin = 1000
+
 /**
  * Calls a SQL function that answers with one JSON document. Fails with what its caller can act on; an answer that
  * isn't what we expect, or any other error of the database, is a bug and dies.
@@ -73,6 +76,7 @@ export const call = <A, I>(
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const { text, values } = statement(name, args)
+    const since = performance.now()
     const rows = yield* sql.unsafe<{ readonly answer: unknown }>(text, values).pipe(
       // Interrupted, the client gives a connection that still works on its statement back to the pool, and the next
       // caller waits behind it: acting as another role than we logged in as, we may not cancel our own statement.
@@ -81,7 +85,9 @@ export const call = <A, I>(
       // Up to 5 tries within about half a second.
       Effect.retry({
         schedule: Schedule.jittered(Schedule.exponential("20 millis")).pipe(Schedule.intersect(Schedule.recurs(4))),
-        while: (error) => error._tag === "Conflict" || (options?.keyed === true && error._tag === "Unavailable")
+        while: (error) =>
+          (error._tag === "Conflict" || (options?.keyed === true && error._tag === "Unavailable")) &&
+          performance.now() - since < tryAgainWithin
       }),
       Effect.catchTag("Conflict", ({ cause }) => new Unavailable({ cause }))
     )

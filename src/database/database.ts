@@ -14,6 +14,8 @@ export interface DatabaseOptions {
   readonly applicationName: string
   /** No statement of ours runs longer: a stuck one is ended and its caller told to try again. */
   readonly statementTimeout: Duration.DurationInput
+  /** What the network may add to that before the server counts as silent. 2 seconds unless said otherwise. */
+  readonly networkTime?: Duration.DurationInput
   /** How long a request waits for a free or new connection before it is told to try again. */
   readonly connectTimeout: Duration.DurationInput
 }
@@ -40,8 +42,26 @@ export const makePool = (options: DatabaseOptions) =>
     (pool) => Effect.promise(() => atMost(1000, pool.end()))
   )
 
+/**
+ * Gives up a connection that somebody has had for longer than any statement may run: the server ends its statements in
+ * time while it can, so one that didn't has fallen silent. Whoever waits is told, and nobody gets that connection again.
+ */
+const endSilent = (pool: pg.Pool, { statementTimeout, networkTime = "2 seconds" }: DatabaseOptions) => {
+  const patience = Duration.toMillis(statementTimeout) + Duration.toMillis(networkTime)
+  const timers = new WeakMap<pg.PoolClient, NodeJS.Timeout>()
+  pool.on("acquire", (client) => {
+    const giveUp = () => client.emit("error", new Error(`The server has been silent for ${patience} ms`))
+    timers.set(client, setTimeout(giveUp, patience))
+  })
+  pool.on("release", (_, client) => clearTimeout(timers.get(client)))
+}
+
+/** Connections for one statement at a time: each is back in the pool when its statement has ended. */
 export const layer = (options: DatabaseOptions) =>
   PgClient.layerFromPool({
-    acquire: makePool(options).pipe(Effect.mapError((cause: never) => new SqlError({ cause }))),
+    acquire: makePool(options).pipe(
+      Effect.tap((pool) => Effect.sync(() => endSilent(pool, options))),
+      Effect.mapError((cause: never) => new SqlError({ cause }))
+    ),
     applicationName: options.applicationName
   })

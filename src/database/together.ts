@@ -5,7 +5,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Cause, Context, Deferred, Effect, Exit, FiberId, Layer, Option, Predicate, Schema } from "effect"
 import { debited } from "../contract/ledger.ts"
-import { call } from "./call.ts"
+import { call, tryAgainWithin } from "./call.ts"
 import { Overloaded, Refused, Unavailable } from "./errors.ts"
 
 /** A debit as credits.use takes it. */
@@ -100,15 +100,17 @@ export const make = (limits: Limits = usual) =>
       Effect.gen(function* () {
         const [first] = batch
         if (batch.length === 1 && first !== undefined) return void (yield* answerAlone(first))
+        const since = performance.now()
         const sent = yield* call("credits.use_many", UseManyAnswer, {
           items: batch.map(({ debit }) => debit),
           caller: null // each item names its own
         }).pipe(Effect.provide(database), Effect.exit)
+        const isEarly = performance.now() - since < tryAgainWithin
         yield* Effect.forEach(
           batch,
           (each, index) => {
             if (Exit.isFailure(sent)) {
-              return isUndone(sent.cause) || isKeyed(each.debit)
+              return isUndone(sent.cause) || (isEarly && isKeyed(each.debit))
                 ? answerAlone(each)
                 : Deferred.failCause(each.answer, sent.cause)
             }

@@ -57,4 +57,5 @@ const problem =
       ? "--minutes is a number above 0, --seed a whole number"
       : undefined
 if (problem !== undefined) console.error(problem)
-process.exitCode = problem === undefined ? await runAll() : 1
+// What a scenario left open keeps nobody waiting.
+process.exit(problem === undefined ? await runAll() : 1)

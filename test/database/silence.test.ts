@@ -1,0 +1,124 @@
+import { randomUUID } from "node:crypto"
+import { Effect, Either, Exit, Layer, Redacted, Schema, Scope } from "effect"
+import { afterAll, expect, onTestFinished, test } from "vitest"
+import { call } from "../../src/database/call.ts"
+import * as Database from "../../src/database/database.ts"
+import { make } from "../../src/database/together.ts"
+import { database } from "../support/database.ts"
+import { session } from "../support/session.ts"
+import { eventually } from "../support/wait.ts"
+
+const db = await database()
+
+const scope = Effect.runSync(Scope.make())
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+const application = `silence ${randomUUID()}`
+const statementTimeout = 300
+const networkTime = 200
+/** What a busy machine may add. */
+const leeway = 2000
+
+/** Connections as the service has them, with less patience. */
+const context = await Effect.runPromise(
+  Layer.buildWithScope(
+    Database.layer({
+      url: Redacted.make(db.urlAs("mana_service")),
+      role: "mana_service",
+      maxConnections: 5,
+      applicationName: application,
+      statementTimeout,
+      networkTime,
+      connectTimeout: "2 seconds"
+    }),
+    scope
+  )
+)
+
+const backends = async (condition: string): Promise<ReadonlyArray<number>> => {
+  const rows = await db.query(
+    `select pid from pg_stat_activity where application_name = $1 and (${condition}) order by pid`,
+    [application]
+  )
+  return rows.map(({ pid }) => pid)
+}
+
+/** Statements that wait for this user's balance, at processes that stand still: nobody ends them, and nobody answers. */
+const stoppedWhileAsked = async (userId: string, count: number) => {
+  const pids = await eventually(
+    () => backends("wait_event_type = 'Lock'"),
+    ({ length }) => length === count
+  )
+  const standing = [...pids]
+  const go = () => {
+    for (const pid of standing.splice(0)) process.kill(pid, "SIGCONT")
+  }
+  onTestFinished(go)
+  for (const pid of pids) process.kill(pid, "SIGSTOP")
+  return { go, pids, userId }
+}
+
+const holding = async (userId: string) => {
+  const holder = await session(db)
+  await holder.query("begin")
+  await holder.call("credits.use", { userId, amount: 1, appId: "chat", description: "holds the lock" })
+  return { release: () => holder.query("rollback") }
+}
+
+const use = (userId: string, idempotencyKey: string) =>
+  Effect.runPromise(
+    Effect.either(
+      call(
+        "credits.use",
+        Schema.Unknown,
+        { userId, amount: 1, appId: "chat", description: "test", idempotencyKey, caller: "service:test" },
+        { keyed: true }
+      ).pipe(Effect.provide(context))
+    )
+  )
+
+const usual = { appId: "chat", description: "test", amount: 1, caller: "service:test" }
+
+test("a server that falls silent in the middle of a statement is given up, and its connection with it", async () => {
+  const userId = await db.userWith(10)
+  const holder = await holding(userId)
+  const since = performance.now()
+  const asked = use(userId, "one")
+  const stopped = await stoppedWhileAsked(userId, 1)
+  expect(Either.getOrNull(Either.flip(await asked))).toMatchObject({ _tag: "Unavailable" })
+  // Asked once: a second time would be as long again.
+  expect(performance.now() - since).toBeLessThan(statementTimeout + networkTime + leeway)
+
+  await holder.release()
+  expect(await use(userId, "two")).toMatchObject({ _tag: "Right" })
+  // The silent one isn't used again.
+  const others = await backends("true")
+  expect(others.filter((pid) => !stopped.pids.includes(pid)).length).toBe(1)
+  stopped.go()
+  await eventually(
+    () => backends("true"),
+    (left) => !left.some((pid) => stopped.pids.includes(pid))
+  )
+})
+
+test("debits that travel together with a silent server are told in time, keyed or not", async () => {
+  const { use: together } = await Effect.runPromise(
+    Effect.provide(make({ inFlight: 1, batch: 100, patience: 60_000, waiting: 100 }), context)
+  )
+  const userId = await db.userWith(10)
+  const holder = await holding(userId)
+  const run = (idempotencyKey?: string) =>
+    Effect.runPromise(Effect.either(together({ ...usual, userId, idempotencyKey })))
+  // The first fails when its own time is over; then the others go, in one call.
+  const first = run()
+  const others = [run("a"), run("b"), run()]
+  expect(await first).toMatchObject({ _tag: "Left" })
+  const since = performance.now()
+  const stopped = await stoppedWhileAsked(userId, 1)
+  for (const outcome of await Promise.all(others)) {
+    expect(Either.getOrNull(Either.flip(outcome))).toMatchObject({ _tag: "Unavailable" })
+  }
+  expect(performance.now() - since).toBeLessThan(statementTimeout + networkTime + leeway)
+  await holder.release()
+  stopped.go()
+})
