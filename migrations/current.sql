@@ -46,6 +46,117 @@ create or replace trigger seal_heads_no_truncate
   before truncate on ops.seal_heads
   for each statement execute function credits.refuse_ledger_change();
 
+-- Service keys: an app's own, with what it may do and what it may spend a day.
+do $$
+begin
+  if to_regtype('credits.service_scope') is null then
+    create type credits.service_scope as enum ('read', 'use', 'reserve', 'refund', 'grant', 'init', 'gifts', 'sync');
+    comment on type credits.service_scope is 'What a service key is good for; the contract says where.';
+  end if;
+end
+$$;
+
+create table if not exists credits.service_keys (
+  id uuid not null default uuidv7(),
+  app_id credits.app_id not null,
+  scopes credits.service_scope[] not null,
+  prefix text not null,
+  hash credits.digest not null,
+  daily_cap credits.total,
+  first_id uuid not null,
+  replaces_id uuid,
+  created_at timestamptz not null,
+  created_by text not null,
+  expires_at timestamptz,
+  revoked_at timestamptz,
+  revoked_by text,
+  last_used_at timestamptz,
+  constraint service_keys_pkey primary key (id),
+  constraint service_keys_prefix_key unique (prefix),
+  constraint service_keys_hash_key unique (hash),
+  constraint service_keys_replaces_id_key unique (replaces_id), -- rotated once: the next time it is the new one's turn
+  constraint service_keys_first_id_fkey foreign key (first_id) references credits.service_keys (id),
+  constraint service_keys_replaces_id_fkey foreign key (replaces_id) references credits.service_keys (id),
+  constraint service_keys_app_id_check check (app_id ~ '^[!-~]([ -~]*[!-~])?$'),
+  constraint service_keys_scopes_check check (cardinality(scopes) > 0 and array_position(scopes, null) is null),
+  constraint service_keys_prefix_check check (prefix ~ '^[0-9a-z]{8}$'),
+  constraint service_keys_daily_cap_check check (daily_cap > 0),
+  constraint service_keys_first_id_check check ((first_id = id) = (replaces_id is null)),
+  constraint service_keys_created_by_check check (char_length(created_by) between 1 and 128),
+  constraint service_keys_expires_at_check check (expires_at >= created_at),
+  constraint service_keys_revoked_check check ((revoked_at is null) = (revoked_by is null))
+);
+
+comment on table credits.service_keys is 'What services show in X-Service-Key besides the keys of the environment. Readers name the columns they want, since the hash isn''t theirs to see.';
+comment on column credits.service_keys.app_id is 'Whose key: the ledger names the caller service:<app>. Printable ASCII, as the header X-App-Id.';
+comment on column credits.service_keys.prefix is 'The part of the secret that is no secret, by which people and logs recognise it.';
+comment on column credits.service_keys.hash is 'sha256 of the secret, which nobody keeps. A plain hash is enough: it is 256 random bits, nobody''s word.';
+comment on column credits.service_keys.daily_cap is 'Credits that may be debited or held through the key in a UTC day; null: no cap.';
+comment on column credits.service_keys.first_id is 'The key that this one descends from by rotation, or itself: they share one cap, so that a rotation is no second one.';
+comment on column credits.service_keys.replaces_id is 'The key that this one was made to follow.';
+comment on column credits.service_keys.last_used_at is 'To about a minute: written at most that often.';
+
+-- Who reads tables may not compare guesses: every column but the hash.
+revoke select on credits.service_keys from mana_readonly;
+grant select (
+  id, app_id, scopes, prefix, daily_cap, first_id, replaces_id, created_at, created_by, expires_at, revoked_at,
+  revoked_by, last_used_at
+) on credits.service_keys to mana_readonly;
+
+create table if not exists credits.service_key_days (
+  key_id uuid not null,
+  day date not null,
+  spent credits.total not null,
+  constraint service_key_days_pkey primary key (key_id, day),
+  constraint service_key_days_key_id_fkey foreign key (key_id) references credits.service_keys (id)
+) with (fillfactor = 50); -- every debit through the key changes the row: room for HOT updates
+
+comment on table credits.service_key_days is 'What went through keys with a cap, a UTC day: debits, and what that day''s holds came to. Keys without a cap have no row.';
+comment on column credits.service_key_days.key_id is 'first_id of the keys that share the cap.';
+comment on column credits.service_key_days.spent is 'Credits: debits of the day, open holds made that day, and what committed ones of that day charged.';
+
+alter table credits.reservations add column if not exists service_key_id uuid
+  constraint reservations_service_key_id_fkey references credits.service_keys (id);
+comment on column credits.reservations.service_key_id is 'The key with a cap that the hold was made through; null for all others.';
+
+do $$
+begin
+  if to_regtype('credits.cap_count') is null then
+    -- How much of a cap is used, while its row is locked.
+    create type credits.cap_count as (
+      first_id uuid, key_ids uuid[], day date, cap bigint, spent bigint, resets_in_seconds bigint
+    );
+  end if;
+  if to_regtype('ops.service_key') is null then
+    -- A key as people see it.
+    create type ops.service_key as (
+      id uuid,
+      prefix text,
+      app_id text,
+      scopes text[],
+      status text,
+      daily_cap bigint,
+      spent_today bigint,
+      created_at timestamptz,
+      created_by text,
+      expires_at timestamptz,
+      revoked_at timestamptz,
+      revoked_by text,
+      replaced_by text,
+      last_used_at timestamptz
+    );
+  end if;
+end
+$$;
+
+-- Their arguments have changed.
+drop function if exists credits.use(text, bigint, text, text, text, jsonb, text, bigint, text, timestamptz);
+drop function if exists credits.use_many(jsonb, text, timestamptz);
+drop function if exists credits.reserve(text, bigint, text, bigint, text, text, text, bigint, text, timestamptz);
+drop function if exists credits.lock_reservation(uuid);
+drop function if exists credits.commit(uuid, bigint, text, text, timestamptz);
+drop function if exists credits.release(uuid, timestamptz);
+
 --!include all.sql
 
 reset role;

@@ -31,6 +31,13 @@
 --!include credits/history.sql
 --!include credits/usage.sql
 --!include credits/pricing.sql
+--!include credits/service_key_status.sql
+--!include credits/service_key.sql
+--!include credits/lock_caps.sql
+--!include credits/count_against_caps.sql
+--!include credits/write_caps.sql
+--!include credits/spend_cap.sql
+--!include credits/free_caps.sql
 --!include credits/use_request_json.sql
 --!include credits/use_request_from_json.sql
 --!include credits/decide_use.sql
@@ -163,6 +170,13 @@
 --!include ops/retry_event.sql
 --!include ops/kept_events.sql
 --!include ops/payment.sql
+--!include ops/find_service_key.sql
+--!include ops/check_service_key_active.sql
+--!include ops/service_keys.sql
+--!include ops/add_service_key.sql
+--!include ops/create_service_key.sql
+--!include ops/revoke_service_key.sql
+--!include ops/rotate_service_key.sql
 --!include ops/verify_balances.sql
 --!include ops/verify_chain.sql
 --!include ops/verify_holds.sql
@@ -172,6 +186,7 @@
 --!include ops/verify_gifts.sql
 --!include ops/verify_sync.sql
 --!include ops/verify_usage.sql
+--!include ops/verify_service_keys.sql
 --!include ops/verify.sql
 --!include ops/debts_hash.sql
 --!include ops/sealed_heads.sql

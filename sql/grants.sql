@@ -57,11 +57,17 @@ grant execute on function
   sync.status
 to mana_service, mana_ops;
 
+-- Who a service is: of no use to people, who know keys by their prefix.
+grant execute on function
+  credits.service_key
+to mana_service;
+
 -- By hand, signed with who and why.
 grant execute on function
   ops.add_package,
   ops.adjust,
   ops.change_package,
+  ops.create_service_key,
   ops.grant,
   ops.park_events,
   ops.pause_sync,
@@ -71,6 +77,8 @@ grant execute on function
   ops.resume_sync,
   ops.retire_package,
   ops.retry_event,
+  ops.revoke_service_key,
+  ops.rotate_service_key,
   ops.set_low_balance_threshold
 to mana_ops;
 
@@ -87,6 +95,7 @@ grant execute on function
   ops.migrations,
   ops.parked_events,
   ops.payment,
+  ops.service_keys,
   ops.sync_charges,
   ops.sync_due,
   ops.sync_errors,

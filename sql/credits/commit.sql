@@ -3,6 +3,7 @@ create or replace function credits.commit(
   p_amount bigint default null,
   p_description text default null,
   p_caller text default session_user,
+  p_only_of text default null,
   p_now timestamptz default now()
 )
 returns jsonb
@@ -26,7 +27,7 @@ begin
     perform credits.check_text('description', p_description, 500);
   end if;
 
-  v_reservation := credits.lock_reservation(p_reservation_id);
+  v_reservation := credits.lock_reservation(p_reservation_id, p_only_of);
   v_amount := coalesce(p_amount, v_reservation.amount);
   if v_amount > v_reservation.amount then
     perform credits.invalid('amount', format('must be at most the %s credits held', v_reservation.amount));
@@ -59,9 +60,13 @@ begin
     transaction_id = v_transaction.id,
     answer = v_answer
   where r.user_id = v_reservation.user_id and r.id = p_reservation_id;
+  if v_reservation.service_key_id is not null then
+    v_reservation.committed_amount := v_amount;
+    perform credits.free_caps(array[v_reservation]);
+  end if;
   return v_answer;
 end
 $$;
 
-comment on function credits.commit(uuid, bigint, text, text, timestamptz) is
-  'Captures a hold: charges all of it, or a smaller amount and sets the rest free. Answers { transactionId, balance }, balance in credits that can be spent; the same call again gets the same answer with replayed: true. CR001 invalid argument or more than held, CR006 no such reservation, CR007 closed otherwise or expired. For mana_service and mana_ops.';
+comment on function credits.commit(uuid, bigint, text, text, text, timestamptz) is
+  'Captures a hold: charges all of it, or a smaller amount and sets the rest free. Answers { transactionId, balance }, balance in credits that can be spent; the same call again gets the same answer with replayed: true. Where p_only_of names a caller, another''s hold is none. CR001 invalid argument or more than held, CR006 no such reservation, CR007 closed otherwise or expired. For mana_service and mana_ops.';

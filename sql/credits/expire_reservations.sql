@@ -8,6 +8,7 @@ as $$
 declare
   v_user_ids text[];
   v_expired bigint;
+  v_capped credits.reservations[];
 begin
   if p_limit is null or p_limit not between 1 and 10000 then
     perform credits.invalid('limit', 'must be a whole number from 1 to 10000');
@@ -33,15 +34,18 @@ begin
     update credits.reservations r
     set status = 'expired', closed_at = p_now
     where r.user_id = any (v_user_ids) and r.status = 'open' and r.expires_at <= p_now
-    returning r.user_id, r.amount
+    returning r.*
   ), freed as (
     update credits.balances b
     set held = b.held - e.amount, updated_at = p_now
     from (select x.user_id, sum(x.amount) as amount from expired x group by x.user_id) e
     where b.user_id = e.user_id
   )
-  select count(*) into v_expired from expired;
+  select count(*), array_agg(row(x.*)::credits.reservations) filter (where x.service_key_id is not null)
+  into v_expired, v_capped
+  from expired x;
   perform credits.settle(u.user_id, p_now) from unnest(v_user_ids) u (user_id);
+  perform credits.free_caps(v_capped);
   return jsonb_build_object('expired', v_expired);
 end
 $$;

@@ -1,4 +1,4 @@
-create or replace function credits.lock_reservation(p_reservation_id uuid)
+create or replace function credits.lock_reservation(p_reservation_id uuid, p_only_of text)
 returns credits.reservations
 language plpgsql
 volatile
@@ -8,7 +8,9 @@ declare
   v_user_id text;
   v_reservation credits.reservations;
 begin
-  select r.user_id into v_user_id from credits.reservations r where r.id = p_reservation_id;
+  select r.user_id into v_user_id
+  from credits.reservations r
+  where r.id = p_reservation_id and (p_only_of is null or r.caller = p_only_of);
   if not found then
     raise exception using
       errcode = 'CR006', message = 'There is no such reservation.',
@@ -23,5 +25,5 @@ begin
 end
 $$;
 
-comment on function credits.lock_reservation(uuid) is
-  'Locks the balance a hold is on and returns the hold as it stands under the lock. CR006 no such reservation. Internal.';
+comment on function credits.lock_reservation(uuid, text) is
+  'Locks the balance a hold is on and returns the hold as it stands under the lock. Where p_only_of names a caller, another''s hold is none. CR006 no such reservation. Internal.';

@@ -8,6 +8,7 @@ create or replace function credits.reserve(
   p_operation text default null,
   p_quantity bigint default null,
   p_caller text default session_user,
+  p_service_key_id uuid default null,
   p_now timestamptz default now()
 )
 returns jsonb
@@ -46,12 +47,17 @@ begin
   v_amount := credits.amount_to_charge(p_amount, p_operation, p_quantity);
   perform credits.check_spendable(v_balance, v_amount);
 
+  if p_service_key_id is not null then
+    perform credits.spend_cap(p_service_key_id, v_amount, p_now);
+  end if;
+
   update credits.balances b
   set held = b.held + v_amount, updated_at = p_now
   where b.user_id = p_user_id;
-  insert into credits.reservations (user_id, amount, reason, app_id, caller, expires_at, created_at)
+  insert into credits.reservations (user_id, amount, reason, app_id, caller, service_key_id, expires_at, created_at)
   values (
-    p_user_id, v_amount, p_reason, p_app_id, p_caller, p_now + make_interval(secs => p_expires_in_seconds), p_now
+    p_user_id, v_amount, p_reason, p_app_id, p_caller, p_service_key_id,
+    p_now + make_interval(secs => p_expires_in_seconds), p_now
   )
   returning * into v_reservation;
 
@@ -65,5 +71,5 @@ begin
 end
 $$;
 
-comment on function credits.reserve(text, bigint, text, bigint, text, text, text, bigint, text, timestamptz) is
-  'Holds credits for a call that will cost money: they can''t be spent elsewhere until credits.commit, credits.release or the expiry (1 second to 30 days). An operation stands in place of an amount as in credits.use. Answers { reservationId, balance, expiresAt }, balance in credits that can still be spent. CR001 invalid argument, CR002 not enough credits, CR003 key reused. For mana_service and mana_ops.';
+comment on function credits.reserve(text, bigint, text, bigint, text, text, text, bigint, text, uuid, timestamptz) is
+  'Holds credits for a call that will cost money: they can''t be spent elsewhere until credits.commit, credits.release or the expiry (1 second to 30 days). An operation stands in place of an amount as in credits.use. Answers { reservationId, balance, expiresAt }, balance in credits that can still be spent. CR001 invalid argument, CR002 not enough credits, CR003 key reused, CR403 beyond the daily cap of the service key it comes through. For mana_service and mana_ops.';

@@ -8,6 +8,7 @@ create or replace function credits.use(
   p_operation text default null,
   p_quantity bigint default null,
   p_caller text default session_user,
+  p_service_key_id uuid default null,
   p_now timestamptz default now()
 )
 returns jsonb
@@ -26,9 +27,12 @@ declare
 begin
   select * into v_balance from credits.balances b where b.user_id = p_user_id for no key update;
   select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
+  if v_answer is null and p_service_key_id is not null then
+    perform credits.spend_cap(p_service_key_id, v_amount, p_now);
+  end if;
   return coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
 end
 $$;
 
-comment on function credits.use(text, bigint, text, text, text, jsonb, text, bigint, text, timestamptz) is
-  'Takes credits from a user for an app, or the price of an operation in place of an amount (then p_amount is null). Answers { transaction, newBalance: { balance, totalSpent } }, all in credits, balance being what can still be spent; replayed: true when the key was seen before. CR001 invalid argument, CR002 not enough credits, CR003 key reused. For mana_service and mana_ops.';
+comment on function credits.use(text, bigint, text, text, text, jsonb, text, bigint, text, uuid, timestamptz) is
+  'Takes credits from a user for an app, or the price of an operation in place of an amount (then p_amount is null). Answers { transaction, newBalance: { balance, totalSpent } }, all in credits, balance being what can still be spent; replayed: true when the key was seen before. CR001 invalid argument, CR002 not enough credits, CR003 key reused, CR403 beyond the daily cap of the service key it comes through. For mana_service and mana_ops.';

@@ -1,5 +1,8 @@
 create or replace function credits.use_many(
-  p_items jsonb, p_caller text default session_user, p_now timestamptz default now()
+  p_items jsonb,
+  p_caller text default session_user,
+  p_is_capped boolean default false,
+  p_now timestamptz default now()
 )
 returns jsonb
 language plpgsql
@@ -19,6 +22,7 @@ declare
   -- Allowed and not written yet: one debit a user.
   v_allowed credits.allowed_use[] := '{}';
   v_allowed_user_ids text[] := '{}';
+  v_caps credits.cap_count[];
   v_results jsonb[];
   v_answers jsonb[];
   v_state text;
@@ -45,6 +49,11 @@ begin
   from (
     select b.user_id from credits.balances b where b.user_id = any (v_user_ids) order by b.user_id for no key update
   ) l;
+  if p_is_capped then
+    v_caps := credits.lock_caps(
+      array(select (i.value ->> 'serviceKeyId')::uuid from jsonb_array_elements(p_items) i), p_now
+    );
+  end if;
 
   -- The row after the last item has no place: it writes what is left.
   for v_item in
@@ -73,6 +82,9 @@ begin
       where b.user_id = v_request.user_id and b.user_id = any (v_locked);
       select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
       if v_answer is null then
+        if p_is_capped then
+          v_caps := credits.count_against_caps(v_caps, (v_item.value ->> 'serviceKeyId')::uuid, v_amount);
+        end if;
         v_allowed := v_allowed || row(v_item.place, v_request, v_amount, v_balance)::credits.allowed_use;
         v_allowed_user_ids := v_allowed_user_ids || v_item.user_id;
       else
@@ -90,10 +102,13 @@ begin
       );
     end;
   end loop;
+  if p_is_capped then
+    perform credits.write_caps(v_caps);
+  end if;
 
   return jsonb_build_object('results', to_jsonb(v_results));
 end
 $$;
 
-comment on function credits.use_many(jsonb, text, timestamptz) is
-  'credits.use for 1 to 1000 items [{ userId, amount, appId, description, idempotencyKey?, metadata?, operation?, quantity? }] in one transaction; where p_caller is null each item names its own in caller. Answers { results } in the order asked, each { ok: true, transaction, newBalance } or { ok: false, error: { sqlstate, message, detail } }; each item stands alone. CR001 when there is no such array. For mana_service and mana_ops.';
+comment on function credits.use_many(jsonb, text, boolean, timestamptz) is
+  'credits.use for 1 to 1000 items [{ userId, amount, appId, description, idempotencyKey?, metadata?, operation?, quantity? }] in one transaction; where p_caller is null each item names its own in caller, and where p_is_capped an item may name in serviceKeyId the service key whose daily cap it counts against. Answers { results } in the order asked, each { ok: true, transaction, newBalance } or { ok: false, error: { sqlstate, message, detail } }; each item stands alone. CR001 when there is no such array. For mana_service and mana_ops.';

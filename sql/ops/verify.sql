@@ -21,7 +21,9 @@ as $$
   union all
   select * from ops.verify_sync()
   union all
-  select * from ops.verify_usage();
+  select * from ops.verify_usage()
+  union all
+  select * from ops.verify_service_keys();
 $$;
 
 comment on function ops.verify() is

@@ -20,7 +20,10 @@ const bearer = HttpApiSecurity.bearer.pipe(
 )
 
 const serviceKey = HttpApiSecurity.apiKey({ in: "header", key: "X-Service-Key" }).pipe(
-  HttpApiSecurity.annotate(OpenApi.Description, "One of MANA_SERVICE_KEY")
+  HttpApiSecurity.annotate(
+    OpenApi.Description,
+    "A key of one app, with the scopes it was made with, or one of MANA_SERVICE_KEY"
+  )
 )
 
 /** Any signed-in person. */
@@ -37,8 +40,22 @@ export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("mana/AdminAut
   security: { bearer }
 }) {}
 
-/** A service of ours. */
+/** A service, as its key says. */
+export interface Service {
+  /** As the ledger names it; idempotency keys are remembered per caller. */
+  readonly caller: string
+  readonly appId: string | undefined
+  /** Whose holds it may close: its own, by the name of its caller; undefined: anybody's. */
+  readonly onlyOf: string | undefined
+  /** The key that debits and holds count against, where it has a daily cap. */
+  readonly serviceKeyId: string | undefined
+}
+
+export class CurrentService extends Context.Tag("mana/CurrentService")<CurrentService, Service>() {}
+
+/** A service of ours, whose key has the scope that the endpoint needs: see scopes.ts. */
 export class ServiceAuth extends HttpApiMiddleware.Tag<ServiceAuth>()("mana/ServiceAuth", {
-  failure: Unauthorized.schema,
+  provides: CurrentService,
+  failure: Schema.Union(Unauthorized.schema, Forbidden.schema, ServiceUnavailable.schema),
   security: { serviceKey }
 }) {}

@@ -64,6 +64,12 @@ export const SyncGifted = problem(409, "sync_gifted", "Sync is a gift, and not i
 export const SyncGiftNotFound = problem(404, "sync_gift_not_found", "No gift of sync to revoke", {
   userId: Schema.String
 })
+/** No route answers with these: keys are made and ended from the command line and psql. */
+export const ServiceKeyNotFound = problem(404, "service_key_not_found", "No such service key", {})
+export const ServiceKeyEnded = problem(409, "service_key_ended", "The service key is revoked, expired or rotated", {
+  prefix: Schema.String,
+  keyStatus: Schema.Literal("revoked", "expired", "rotated")
+})
 /** No route answers with it: events are replayed from psql. */
 export const EventNotFound = problem(404, "event_not_found", "No such event", {
   userId: Schema.String,
@@ -81,5 +87,10 @@ export const PayloadTooLarge = problem(413, "payload_too_large", "The body is to
   limitBytes: Schema.Number
 })
 export const TooManyRequests = problem(429, "too_many_requests", "Too many requests", { retryAfterSeconds })
+export const DailyCapReached = problem(429, "daily_cap_reached", "More than the service key may spend a day", {
+  cap: credits("Credits that may be debited or held through the key in a UTC day"),
+  spent: credits("Credits of today's that are used up"),
+  retryAfterSeconds: retryAfterSeconds.annotations({ description: "Until midnight UTC" })
+})
 export const InternalError = problem(500, "internal_error", "Our mistake", { requestId: Schema.String })
 export const ServiceUnavailable = problem(503, "unavailable", "Not available just now", { retryAfterSeconds })

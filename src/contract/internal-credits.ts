@@ -3,6 +3,7 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { ServiceAuth } from "./auth.ts"
 import {
+  DailyCapReached,
   IdempotencyKeyReused,
   InsufficientCredits,
   InvalidRequest,
@@ -29,6 +30,7 @@ import { LargeBody } from "./large-body.ts"
 import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
 import { metadata } from "./metadata.ts"
 import { queryTime } from "./query.ts"
+import { needs } from "./scopes.ts"
 
 /** One of many debits: what `use` takes. */
 export const Debit = Schema.Struct({ userId, ...debit }).annotations({ identifier: "Debit" })
@@ -45,7 +47,12 @@ export const UsedOne = Schema.Struct({ ok: Schema.Literal(true), ...debited })
 
 export const RefusedOne = Schema.Struct({
   ok: Schema.Literal(false),
-  error: Schema.Union(InvalidRequest.schema, InsufficientCredits.schema, IdempotencyKeyReused.schema)
+  error: Schema.Union(
+    InvalidRequest.schema,
+    InsufficientCredits.schema,
+    IdempotencyKeyReused.schema,
+    DailyCapReached.schema
+  )
 })
 
 const moneyHeaders = Schema.Struct({ ...keyHeaders, ...serviceHeaders })
@@ -58,6 +65,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .setUrlParams(input({ at: Schema.optional(queryTime) }))
       .setHeaders(headers)
       .addSuccess(Balance)
+      .annotateContext(needs("read"))
       .annotate(OpenApi.Summary, "A user's balance, now or at a time")
   )
   .add(
@@ -67,6 +75,8 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .addSuccess(Debited)
       .addError(InsufficientCredits.schema)
       .addError(IdempotencyKeyReused.schema)
+      .addError(DailyCapReached.schema)
+      .annotateContext(needs("use"))
       .annotate(OpenApi.Summary, "Spend a user's credits: an amount, or the price of an operation")
   )
   .add(
@@ -75,6 +85,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .setHeaders(moneyHeaders)
       .addSuccess(Schema.Struct({ results: Schema.Array(Schema.Union(UsedOne, RefusedOne)) }))
       .middleware(LargeBody)
+      .annotateContext(needs("use"))
       .annotate(OpenApi.Summary, "Many debits at once, each its own outcome")
       .annotate(
         OpenApi.Description,
@@ -106,6 +117,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .addError(TransactionNotFound.schema)
       .addError(IdempotencyKeyReused.schema)
       .addError(RefundExceedsCharge.schema)
+      .annotateContext(needs("refund"))
       .annotate(OpenApi.Summary, "Give credits back, freely or against a charge")
   )
   .add(
@@ -128,6 +140,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
           transactionId: uuid
         })
       )
+      .annotateContext(needs("grant"))
       .annotate(OpenApi.Summary, "Give credits, once per user and reference")
   )
   .add(
@@ -135,6 +148,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .setPayload(input({ userId }))
       .setHeaders(headers)
       .addSuccess(Balance)
+      .annotateContext(needs("init"))
       .annotate(OpenApi.Summary, "Open an account; an open one stays as it is")
   )
   .add(
@@ -152,6 +166,8 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .addSuccess(Schema.Struct({ reservationId: uuid, balance: spendable, expiresAt: wireTime }))
       .addError(InsufficientCredits.schema)
       .addError(IdempotencyKeyReused.schema)
+      .addError(DailyCapReached.schema)
+      .annotateContext(needs("reserve"))
       .annotate(OpenApi.Summary, "Hold credits for a call that will cost money")
   )
   .add(
@@ -167,6 +183,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .addSuccess(Schema.Struct({ success: Schema.Literal(true), transactionId: uuid, balance: spendable }))
       .addError(ReservationNotFound.schema)
       .addError(ReservationClosed.schema)
+      .annotateContext(needs("reserve"))
       .annotate(OpenApi.Summary, "Charge what was held")
   )
   .add(
@@ -176,6 +193,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .addSuccess(Schema.Struct({ success: Schema.Literal(true), balance: spendable }))
       .addError(ReservationNotFound.schema)
       .addError(ReservationClosed.schema)
+      .annotateContext(needs("reserve"))
       .annotate(OpenApi.Summary, "Set a hold free")
   )
   .middleware(ServiceAuth)

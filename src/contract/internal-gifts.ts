@@ -4,6 +4,7 @@ import { Schema } from "effect"
 import { ServiceAuth } from "./auth.ts"
 import { credits, input, text, userId } from "./fields.ts"
 import { serviceHeaders } from "./headers.ts"
+import { needs } from "./scopes.ts"
 
 const count = Schema.Number.annotations({ jsonSchema: { type: "integer" } })
 
@@ -20,6 +21,7 @@ export const internalGifts = HttpApiGroup.make("internalGifts")
       .setPayload(input({ userId, email: text(254, "Verified: every open gift for it is paid to the user") }))
       .setHeaders(Schema.Struct(serviceHeaders))
       .addSuccess(PendingRedeemed)
+      .annotateContext(needs("gifts"))
       .annotate(OpenApi.Summary, "Redeem all gifts that wait for an e-mail address")
   )
   .middleware(ServiceAuth)

@@ -4,6 +4,7 @@ import { Schema } from "effect"
 import { ServiceAuth } from "./auth.ts"
 import { userId } from "./fields.ts"
 import { serviceHeaders } from "./headers.ts"
+import { needs } from "./scopes.ts"
 import { SyncStatus } from "./sync.ts"
 
 const periods = (meaning: string) =>
@@ -25,12 +26,14 @@ export const internalSync = HttpApiGroup.make("internalSync")
       .setPath(Schema.Struct({ userId }))
       .setHeaders(headers)
       .addSuccess(SyncStatus)
+      .annotateContext(needs("read"))
       .annotate(OpenApi.Summary, "Whether a user's sync is on")
   )
   .add(
     HttpApiEndpoint.post("chargeRecurring", "/charge-recurring")
       .setHeaders(headers)
       .addSuccess(ChargeRun)
+      .annotateContext(needs("sync"))
       .annotate(OpenApi.Summary, "Charge what is due now, as the clock does every hour")
   )
   .middleware(ServiceAuth)

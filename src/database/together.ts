@@ -21,6 +21,8 @@ export interface Debit {
   readonly quantity?: number | undefined
   /** Who asks, as the ledger names it. */
   readonly caller: string
+  /** The key it counts against, where that has a daily cap. */
+  readonly serviceKeyId?: string | undefined
 }
 
 /** credits.use's answer; `replayed` marks one to a key seen before. */
@@ -103,7 +105,8 @@ export const make = (limits: Limits = usual) =>
         const since = performance.now()
         const sent = yield* call("credits.use_many", UseManyAnswer, {
           items: batch.map(({ debit }) => debit),
-          caller: null // each item names its own
+          caller: null, // each item names its own
+          isCapped: batch.some(({ debit }) => debit.serviceKeyId !== undefined)
         }).pipe(Effect.provide(database), Effect.exit)
         const isEarly = performance.now() - since < tryAgainWithin
         yield* Effect.forEach(

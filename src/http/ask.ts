@@ -2,6 +2,7 @@
 import type { SqlClient } from "@effect/sql"
 import { Effect, Schema } from "effect"
 import {
+  DailyCapReached,
   EventNotFound,
   GiftExpired,
   GiftNotActive,
@@ -18,6 +19,8 @@ import {
   RefundExceedsCharge,
   ReservationClosed,
   ReservationNotFound,
+  ServiceKeyEnded,
+  ServiceKeyNotFound,
   ServiceUnavailable,
   SyncAlreadyActive,
   SyncGifted,
@@ -64,7 +67,10 @@ export const refusals: Readonly<Record<string, ProblemKind>> = {
   CR305: InternalError,
   CR306: InternalError,
   CR307: InternalError,
-  CR308: TooManyRequests
+  CR308: TooManyRequests,
+  CR401: ServiceKeyNotFound,
+  CR402: ServiceKeyEnded,
+  CR403: DailyCapReached
 }
 
 /** What every call may answer besides what its route declares. */

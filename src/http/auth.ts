@@ -1,13 +1,15 @@
 /** Credentials off the request, judged: the contract's middleware. */
-import { HttpServerRequest } from "@effect/platform"
+import { HttpApi, HttpRouter, HttpServerRequest } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Effect, Layer } from "effect"
-import { serviceKeyCheck } from "../auth/service-keys.ts"
+import { Context, Effect, Layer, Option } from "effect"
+import { type AppKey, serviceKeys } from "../auth/service-keys.ts"
 import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
 import { AppSettings } from "../config.ts"
-import { AdminAuth, ServiceAuth, UserAuth } from "../contract/auth.ts"
+import { Api } from "../contract/api.ts"
+import { AdminAuth, type Service, ServiceAuth, UserAuth } from "../contract/auth.ts"
 import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
+import { NeedsScope, type Scope } from "../contract/scopes.ts"
 import { answerHeader, requestState } from "./request-state.ts"
 
 const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, detail))
@@ -66,16 +68,82 @@ const people = Layer.unwrapEffect(
   })
 )
 
+/** What a service key needs, by route. A route that doesn't say keeps the service from starting. */
+const scopes = new Map<string, Scope>()
+HttpApi.reflect(Api, {
+  onGroup: () => undefined,
+  onEndpoint: ({ endpoint, middleware }) => {
+    if (![...middleware].some(({ key }) => key === ServiceAuth.key)) return
+    const route = `${endpoint.method} ${endpoint.path}`
+    scopes.set(
+      route,
+      Option.getOrThrowWith(
+        Context.getOption(endpoint.annotations, NeedsScope),
+        () => new Error(`${route} is for services and names no scope`)
+      )
+    )
+  }
+})
+
+const forbidden = (detail: string) => Effect.fail(makeProblem(Forbidden, detail))
+
+const cannotLookUp = Effect.suspend(() =>
+  Effect.fail(
+    makeProblem(ServiceUnavailable, "Service keys can't be looked up just now. Try again in a moment.", {
+      retryAfterSeconds: 1
+    })
+  )
+)
+
+/** A key of the environment: any scope, and the app is whatever it calls itself. */
+const house = (appId: string | undefined): Service => ({
+  caller: appId === undefined ? "service" : `service:${appId}`,
+  appId,
+  onlyOf: undefined,
+  serviceKeyId: undefined
+})
+
+/** A key of one app: its scopes, its name, its own holds. */
+const ofApp = (key: AppKey, named: string | undefined) =>
+  Effect.gen(function* () {
+    const { route } = yield* HttpRouter.RouteContext
+    const scope = scopes.get(`${route.method} ${route.path}`)
+    if (scope === undefined || !key.scopes.includes(scope)) {
+      return yield* forbidden(
+        `This needs the scope ${scope ?? "of no key"}; the service key has ${key.scopes.join(", ")}.`
+      )
+    }
+    if (named !== undefined && named !== key.appId) {
+      return yield* forbidden(`The service key is that of ${key.appId}: X-App-Id says otherwise.`)
+    }
+    const caller = `service:${key.appId}`
+    const service: Service = {
+      caller,
+      appId: key.appId,
+      onlyOf: caller,
+      serviceKeyId: key.isCapped ? key.id : undefined
+    }
+    return service
+  })
+
 const services = Layer.effect(
   ServiceAuth,
-  Effect.map(AppSettings, ({ serviceKeys }) => {
-    const isKey = serviceKeyCheck(serviceKeys)
-    const check = Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
-      isKey(headers["x-service-key"] ?? "")
-        ? isCalledBy("service")
-        : unauthorized("This address is for services: it needs a service key in X-Service-Key.")
-    )
-    return { serviceKey: () => check }
+  Effect.gen(function* () {
+    const settings = yield* AppSettings
+    const judge = yield* serviceKeys(settings.serviceKeys)
+    const service = Effect.gen(function* () {
+      const { headers } = yield* HttpServerRequest.HttpServerRequest
+      const key = yield* Effect.catchTags(judge(headers["x-service-key"] ?? ""), {
+        InvalidKey: ({ message }) => unauthorized(message),
+        Unavailable: () => cannotLookUp,
+        Overloaded: () => cannotLookUp
+      })
+      const named = headers["x-app-id"]
+      return key.status === "house" ? house(named) : yield* ofApp(key, named)
+    })
+    return {
+      serviceKey: () => Effect.tap(service, ({ onlyOf }) => isCalledBy(onlyOf ?? "service"))
+    }
   })
 )
 

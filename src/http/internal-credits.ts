@@ -2,7 +2,9 @@
 import { HttpApiBuilder } from "@effect/platform"
 import { Effect, Schema } from "effect"
 import { Api } from "../contract/api.ts"
+import { CurrentService } from "../contract/auth.ts"
 import {
+  DailyCapReached,
   IdempotencyKeyReused,
   InsufficientCredits,
   RefundExceedsCharge,
@@ -14,7 +16,6 @@ import { uuid, wireTime } from "../contract/fields.ts"
 import { Balance, spendable, Transaction } from "../contract/ledger.ts"
 import { Together } from "../database/together.ts"
 import { answered, ask, replayed, withoutMark } from "./ask.ts"
-import { callerOf } from "./caller.ts"
 import { keyOf } from "./idempotency.ts"
 import { useBatch } from "./use-batch.ts"
 
@@ -46,10 +47,11 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
       ({ payload, headers }) =>
         Effect.gen(function* () {
           const idempotencyKey = yield* keyOf(payload, headers)
+          const { caller, serviceKeyId } = yield* CurrentService
           const { use } = yield* Together
           const answer = yield* answered(
-            use({ ...payload, amount: payload.amount ?? null, idempotencyKey, caller: callerOf(headers) }),
-            [InsufficientCredits, IdempotencyKeyReused]
+            use({ ...payload, amount: payload.amount ?? null, idempotencyKey, caller, serviceKeyId }),
+            [InsufficientCredits, IdempotencyKeyReused, DailyCapReached]
           )
           return success(yield* withoutMark(answer))
         }),
@@ -57,7 +59,8 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
     )
     .handle(
       "useBatch",
-      ({ payload, headers }) => useBatch(payload.items, headers["idempotency-key"], callerOf(headers)),
+      ({ payload, headers }) =>
+        Effect.flatMap(CurrentService, (service) => useBatch(payload.items, headers["idempotency-key"], service)),
       { uninterruptible: true }
     )
     .handle(
@@ -65,10 +68,11 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
       ({ payload, headers }) =>
         Effect.gen(function* () {
           const idempotencyKey = yield* keyOf(payload, headers)
+          const { caller, appId } = yield* CurrentService
           const answer = yield* ask(
             "credits.refund",
             RefundAnswer,
-            { ...payload, appId: payload.appId ?? headers["x-app-id"], idempotencyKey, caller: callerOf(headers) },
+            { ...payload, appId: payload.appId ?? appId, idempotencyKey, caller },
             {
               refusals: [TransactionNotFound, IdempotencyKeyReused, RefundExceedsCharge],
               keyed: idempotencyKey !== undefined
@@ -80,11 +84,11 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
     )
     .handle(
       "grant",
-      ({ payload, headers }) =>
-        Effect.map(
+      ({ payload }) =>
+        CurrentService.pipe(
           // The reference is the key.
-          ask("credits.grant", GrantAnswer, { ...payload, caller: callerOf(headers) }, { keyed: true }),
-          (answer) => ({ ok: true as const, ...answer })
+          Effect.flatMap(({ caller }) => ask("credits.grant", GrantAnswer, { ...payload, caller }, { keyed: true })),
+          Effect.map((answer) => ({ ok: true as const, ...answer }))
         ),
       { uninterruptible: true }
     )
@@ -96,17 +100,22 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
       ({ payload, headers }) =>
         Effect.gen(function* () {
           const idempotencyKey = yield* keyOf(payload, headers)
+          const { caller, appId, serviceKeyId } = yield* CurrentService
           const answer = yield* ask(
             "credits.reserve",
             ReserveAnswer,
             {
               ...payload,
               amount: payload.amount ?? null,
-              appId: headers["x-app-id"],
+              appId,
               idempotencyKey,
-              caller: callerOf(headers)
+              caller,
+              serviceKeyId
             },
-            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+            {
+              refusals: [InsufficientCredits, IdempotencyKeyReused, DailyCapReached],
+              keyed: idempotencyKey !== undefined
+            }
           )
           return yield* withoutMark(answer)
         }),
@@ -114,23 +123,37 @@ export const internalCredits = HttpApiBuilder.group(Api, "internalCredits", (han
     )
     .handle(
       "commit",
-      ({ payload, headers }) =>
-        // The reservation is the key: committed once, it answers the same again.
-        ask(
-          "credits.commit",
-          CommitAnswer,
-          { ...payload, caller: callerOf(headers) },
-          { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
-        ).pipe(Effect.flatMap(withoutMark), Effect.map(success)),
+      ({ payload }) =>
+        CurrentService.pipe(
+          // The reservation is the key: committed once, it answers the same again.
+          Effect.flatMap(({ caller, onlyOf }) =>
+            ask(
+              "credits.commit",
+              CommitAnswer,
+              { ...payload, caller, onlyOf },
+              { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
+            )
+          ),
+          Effect.flatMap(withoutMark),
+          Effect.map(success)
+        ),
       { uninterruptible: true }
     )
     .handle(
       "refundReservation",
       ({ payload }) =>
-        ask("credits.release", ReleaseAnswer, payload, {
-          refusals: [ReservationNotFound, ReservationClosed],
-          keyed: true
-        }).pipe(Effect.flatMap(withoutMark), Effect.map(success)),
+        CurrentService.pipe(
+          Effect.flatMap(({ onlyOf }) =>
+            ask(
+              "credits.release",
+              ReleaseAnswer,
+              { ...payload, onlyOf },
+              { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
+            )
+          ),
+          Effect.flatMap(withoutMark),
+          Effect.map(success)
+        ),
       { uninterruptible: true }
     )
 )

@@ -1,11 +1,12 @@
 /** Internal sync: for services of ours. */
 import { HttpApiBuilder } from "@effect/platform"
+import { Effect } from "effect"
 import { Api } from "../contract/api.ts"
+import { CurrentService } from "../contract/auth.ts"
 import { ChargeRun } from "../contract/internal-sync.ts"
 import { SyncStatus } from "../contract/sync.ts"
 import { inRounds, roundLimit } from "../database/charge-run.ts"
 import { ask } from "./ask.ts"
-import { callerOf } from "./caller.ts"
 
 // Within a request's time: 100,000 periods take about 15 seconds. The clock's run does the rest.
 const maxRounds = 100
@@ -15,11 +16,13 @@ export const internalSync = HttpApiBuilder.group(Api, "internalSync", (handlers)
     .handle("status", ({ path }) => ask("sync.status", SyncStatus, path))
     .handle(
       "chargeRecurring",
-      ({ headers }) =>
-        inRounds(
-          // Sent again after a lost connection it can't charge a period twice.
-          ask("sync.charge_due", ChargeRun, { limit: roundLimit, caller: callerOf(headers) }, { keyed: true }),
-          maxRounds
+      () =>
+        Effect.flatMap(CurrentService, ({ caller }) =>
+          inRounds(
+            // Sent again after a lost connection it can't charge a period twice.
+            ask("sync.charge_due", ChargeRun, { limit: roundLimit, caller }, { keyed: true }),
+            maxRounds
+          )
         ),
       { uninterruptible: true }
     )

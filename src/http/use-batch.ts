@@ -1,6 +1,7 @@
 /** Many debits in one call. A malformed one is refused in its place and spoils no other. */
 import { Array, Effect, Either, ParseResult, Predicate, Schema } from "effect"
-import { IdempotencyKeyReused, InsufficientCredits, InvalidRequest } from "../contract/errors.ts"
+import type { Service } from "../contract/auth.ts"
+import { DailyCapReached, IdempotencyKeyReused, InsufficientCredits, InvalidRequest } from "../contract/errors.ts"
 import { Debit, RefusedOne, UsedOne } from "../contract/internal-credits.ts"
 import type { ProblemKind } from "../contract/problem.ts"
 import { UseManyAnswer } from "../database/together.ts"
@@ -19,7 +20,7 @@ const decoded = (item: unknown): Either.Either<typeof Debit.Type, Problem> =>
     ? Either.mapLeft(decode(item), (error) => invalidBySchema(ParseResult.ArrayFormatter.formatErrorSync(error)))
     : Either.left(invalid({ path: "", message: "must be an object" }))
 
-const kinds: ReadonlyArray<ProblemKind> = [InvalidRequest, InsufficientCredits, IdempotencyKeyReused]
+const kinds: ReadonlyArray<ProblemKind> = [InvalidRequest, InsufficientCredits, IdempotencyKeyReused, DailyCapReached]
 
 /** The key of the whole call, and an item's place, for an item without a key of its own. */
 const withKey = (item: unknown, key: string | undefined, index: number) =>
@@ -27,7 +28,7 @@ const withKey = (item: unknown, key: string | undefined, index: number) =>
     ? { ...item, idempotencyKey: `${key}/${index}` }
     : item
 
-export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined, caller: string) =>
+export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined, { caller, serviceKeyId }: Service) =>
   Effect.gen(function* () {
     const asked = items.map((item, index) => decoded(withKey(item, key, index)))
     const debits = Array.getRights(asked)
@@ -37,7 +38,11 @@ export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined,
         : yield* ask(
             "credits.use_many",
             UseManyAnswer,
-            { items: debits, caller },
+            {
+              items: serviceKeyId === undefined ? debits : debits.map((debit) => ({ ...debit, serviceKeyId })),
+              caller,
+              isCapped: serviceKeyId !== undefined
+            },
             { keyed: debits.every((debit) => debit.idempotencyKey !== undefined) }
           )
 

@@ -1,7 +1,7 @@
 /** The real server on a free port, the real database, an auth service whose keys a test can turn. */
 import * as http from "node:http"
 import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
-import { Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import { Clock, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { afterAll } from "vitest"
 import { AppSettings, type Settings } from "../../src/config.ts"
@@ -70,6 +70,21 @@ export interface ServiceOptions {
   readonly patience?: Patience
   readonly whenOver?: Over
   readonly worker?: WorkerState
+  /** Moves the clock that only goes forward on, for what is remembered for a time; nothing waits longer or shorter. */
+  readonly clock?: { readonly secondsAhead: number }
+}
+
+const movedOn = (by: { readonly secondsAhead: number }): Clock.Clock => {
+  const real = Clock.make()
+  const nanos = () => real.unsafeCurrentTimeNanos() + BigInt(by.secondsAhead) * 1_000_000_000n
+  return {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: () => real.unsafeCurrentTimeMillis(),
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeMillis: real.currentTimeMillis,
+    currentTimeNanos: Effect.sync(nanos),
+    sleep: (duration) => real.sleep(duration)
+  }
 }
 
 export interface RawRequest {
@@ -122,7 +137,8 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     Layer.provide(database),
     Layer.provide(Layer.succeed(AppSettings, settings)),
     Layer.provide(Layer.succeed(WorkerHealth, { state: Effect.succeed(options.worker ?? "elsewhere") })),
-    Layer.provide(Logger.replace(Logger.defaultLogger, logger))
+    Layer.provide(Logger.replace(Logger.defaultLogger, logger)),
+    Layer.provide(options.clock === undefined ? Layer.empty : Layer.setClock(movedOn(options.clock)))
   )
   const scope = Effect.runSync(Scope.make())
   const { address } = await Effect.runPromise(

@@ -130,7 +130,7 @@ test.each(["mana_ops", "mana_readonly"] as const)("%s writes no table (42501)", 
 })
 
 test.each(["mana_ops", "mana_readonly"] as const)(
-  "%s reads every column of every table but a gift's code",
+  "%s reads every column of every table but a gift's code and a service key's hash",
   async (role) => {
     const columns = await db.query(
       `select format('select %I from %s', a.attname, c.oid::regclass) as statement
@@ -141,7 +141,8 @@ test.each(["mana_ops", "mana_readonly"] as const)(
     // As good as money: who reads one can redeem it.
     expect(await outcomes(role, statements)).toEqual({
       ...all(statements, "done"),
-      "select code from gifts.gift_codes": denied
+      "select code from gifts.gift_codes": denied,
+      "select hash from credits.service_keys": denied
     })
   }
 )
@@ -192,7 +193,7 @@ test("the service can't become anybody else, or make anything (42501)", async ()
     "create table public.mine (a int)",
     "create schema mine",
     "create function ops.mine() returns int language sql return 1",
-    "alter function credits.use_many(jsonb, text, timestamptz) owner to login_service",
+    "alter function credits.use_many(jsonb, text, boolean, timestamptz) owner to login_service",
     "create role mine"
   ]
   expect(await outcomes("mana_service", statements)).toEqual(all(statements, denied))

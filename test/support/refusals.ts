@@ -46,3 +46,11 @@ export const packageInactive = (packageId: string) => refusal("CR302", { package
 export const noPurchase = (purchaseId: string) => refusal("CR303", { purchaseId })
 
 export const purchaseClosed = (purchaseId: string) => refusal("CR304", { purchaseId })
+
+export const noServiceKey = refusal("CR401", {})
+
+export const serviceKeyEnded = (prefix: string, keyStatus: "revoked" | "expired" | "rotated") =>
+  refusal("CR402", { prefix, keyStatus })
+
+export const capReached = (cap: number, spent: number, retryAfterSeconds: unknown = expect.any(Number)) =>
+  refusal("CR403", { cap, spent, retryAfterSeconds })
