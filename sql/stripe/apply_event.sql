@@ -6,8 +6,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- With the client secret somebody could pay in the buyer's place: nothing to keep.
-  v_payload jsonb := p_event #- '{data,object,client_secret}';
+  v_payload jsonb;
   v_event credits.stripe_events;
   v_duplicate boolean;
 begin
@@ -20,6 +19,11 @@ begin
   if jsonb_typeof(p_event -> 'livemode') is distinct from 'boolean' then
     perform credits.invalid('event.livemode', 'must be true or false');
   end if;
+  if jsonb_typeof(p_event #> '{data,object}') is distinct from 'object' then
+    perform credits.invalid('event.data', 'must hold the object that the event is about');
+  end if;
+  -- With the client secret somebody could pay in the buyer's place: nothing to keep.
+  v_payload := p_event #- '{data,object,client_secret}';
 
   insert into credits.stripe_events (
     id, type, created, api_version, livemode, payload, payment_intent_id, reason, received_at

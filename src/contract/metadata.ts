@@ -5,7 +5,8 @@ import { isStorable, notStorable } from "./fields.ts"
 /** Deeper than anything people write, and shallow enough for every parser on the way. */
 const maxDepth = 100
 
-const jsonFault = (value: unknown): string | undefined => {
+/** Why PostgreSQL couldn't store it as jsonb, if it couldn't. */
+export const jsonFault = (value: unknown): string | undefined => {
   const rest: Array<{ readonly value: unknown; readonly depth: number }> = [{ value, depth: 1 }]
   for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
     if (typeof next.value === "string" && !isStorable(next.value)) return notStorable

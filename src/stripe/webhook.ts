@@ -1,6 +1,7 @@
 /** Whether a webhook is Stripe's: signed with our secret over this very body, a moment ago. */
 import { Either, Redacted } from "effect"
 import { Stripe } from "stripe"
+import { jsonFault } from "../contract/metadata.ts"
 
 /** Seconds that a signature may be old, and a clock ahead of ours. */
 const tolerance = 300
@@ -44,5 +45,8 @@ export interface Delivery {
 export const verified = ({ body, header, secrets, now }: Delivery): Either.Either<string, string> => {
   if (header === undefined || header === "") return Either.left("is missing")
   const isOurs = !isAhead(header, now) && secrets.some((secret) => isSigned(body, header, Redacted.value(secret), now))
-  return isOurs ? Either.right(storable(body)) : Either.left("doesn't fit this body, or is too old")
+  if (!isOurs) return Either.left("doesn't fit this body, or is too old")
+  const event = storable(body)
+  const fault = jsonFault(JSON.parse(event))
+  return fault === undefined ? Either.right(event) : Either.left(`fits, but to a body that can't be kept: it ${fault}`)
 }

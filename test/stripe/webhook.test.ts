@@ -49,6 +49,15 @@ test.each([
   expect(judge(header)).toEqual(expected)
 })
 
+test.each([
+  ["too deep", `{"data":${"[".repeat(101)}${"]".repeat(101)}}`],
+  ["a number that PostgreSQL can't hold", '{"data":1e200000}'],
+  ["a name with NUL", '{"a\\u0000":1}']
+])("a body that can't be stored isn't taken, though signed: %s", (_what, odd) => {
+  const header = signed(0, { payload: odd })
+  expect(judge(header, { body: odd })).toEqual({ problem: expect.stringContaining("can't be kept") })
+})
+
 test("the body as it came, not as JSON writes it anew", () => {
   const rewritten = JSON.stringify(JSON.parse(body))
   expect(judge(signed(0), { body: rewritten })).toEqual(bad)

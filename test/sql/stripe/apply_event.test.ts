@@ -373,7 +373,13 @@ test.each([
   { what: "id", event: { type: "t", created: 1, livemode: false } },
   { what: "type", event: { id: "evt", created: 1, livemode: false } },
   { what: "created", event: { id: "evt", type: "t", created: "now", livemode: false } },
-  { what: "livemode", event: { id: "evt", type: "t", created: 1 } }
+  { what: "livemode", event: { id: "evt", type: "t", created: 1 } },
+  { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false } },
+  { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: null } } },
+  { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: [[]] } } },
+  { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: [1] } },
+  { what: "id", event: true },
+  { what: "id", event: [7] }
 ])("refuses what isn't an event: its $what (CR001)", async ({ what, event }) => {
   expect(await db.refused("stripe.apply_event", { event })).toEqual(invalid(`event.${what}`))
 })
