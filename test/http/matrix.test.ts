@@ -9,16 +9,8 @@ import { CompactEncrypt, exportJWK, exportSPKI, generateKeyPair, importJWK, Sign
 import { afterAll, expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { given } from "../support/gifts.ts"
-import {
-  type Access,
-  type Ask,
-  codeOf,
-  exampleOf,
-  type Operation,
-  operationIds,
-  operations,
-  sender
-} from "./operations.ts"
+import { type Access, type Ask, exampleOf, type Operation, operationIds, operations } from "./operations.ts"
+import { codeOf, sender } from "./sender.ts"
 import { authService, otherServiceKey, serviceKey, startService } from "./support.ts"
 
 const db = await database()

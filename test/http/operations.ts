@@ -1,8 +1,6 @@
 /** Every operation of the contract as its OpenAPI document has it: for tests that go over all of them. */
-import * as http from "node:http"
 import { HttpApi } from "@effect/platform"
 import { Schema } from "effect"
-import { afterAll } from "vitest"
 import { Api } from "../../src/contract/api.ts"
 import { AdminAuth, ServiceAuth, UserAuth } from "../../src/contract/auth.ts"
 import { openApi } from "../../src/contract/openapi.ts"
@@ -169,7 +167,7 @@ export interface Ask {
   readonly method: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string | ReadonlyArray<string>>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
 }
 
 /** A request that an operation takes, provided that the values known by name are good: required fields, and those. */
@@ -187,46 +185,3 @@ export const exampleOf = ({ method, path, parameters, body }: Operation, known: 
       : { headers: { "content-type": "application/json" }, body: JSON.stringify(example("body", body, known)) })
   }
 }
-
-export interface Answer {
-  readonly status: number
-  readonly headers: http.IncomingHttpHeaders
-  readonly text: string
-  /** The body where it is JSON. */
-  readonly json: unknown
-}
-
-/** Sends requests as they are, many at once over kept connections; a header may be there several times. */
-export const sender = (port: number, connections = 16) => {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: connections })
-  afterAll(() => agent.destroy())
-  return ({ method, path, headers = {}, body }: Ask): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const lines = Object.entries(headers).map(([name, value]): [string, string | Array<string>] => [
-        name,
-        typeof value === "string" ? value : [...value]
-      ])
-      const request = http.request({ host: "127.0.0.1", port, agent, method, path, headers: Object.fromEntries(lines) })
-      request.on("response", (response) => {
-        const chunks: Array<Buffer> = []
-        response.on("data", (chunk: Buffer) => chunks.push(chunk))
-        response.once("error", reject)
-        response.once("end", () => {
-          const text = Buffer.concat(chunks).toString("utf8")
-          const isJson = /json/.test(response.headers["content-type"] ?? "") && text !== ""
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            text,
-            json: isJson ? JSON.parse(text) : undefined
-          })
-        })
-      })
-      request.once("error", reject)
-      request.end(body)
-    })
-}
-
-/** A problem's code, or nothing. */
-export const codeOf = ({ json }: Answer): unknown =>
-  typeof json === "object" && json !== null && "code" in json ? json.code : undefined

@@ -6,17 +6,8 @@ import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { paid } from "../support/stripe.ts"
-import {
-  type Answer,
-  type Ask,
-  codeOf,
-  exampleOf,
-  type Operation,
-  operations,
-  resolved,
-  sender,
-  type Shape
-} from "./operations.ts"
+import { type Ask, exampleOf, type Operation, operations, resolved, type Shape } from "./operations.ts"
+import { type Answer, codeOf, sender } from "./sender.ts"
 import { startShop } from "./stripe-support.ts"
 import { authService, serviceKey } from "./support.ts"
 
