@@ -6,7 +6,11 @@ import { userId } from "../contract/fields.ts"
 import { KeysUnavailable, remoteKeySet } from "./key-set.ts"
 
 /** Says to the caller what is wrong with their token, and nothing that helps to forge one. */
-export class InvalidToken extends Data.TaggedError("InvalidToken")<{ readonly message: string }> {}
+export class InvalidToken extends Data.TaggedError("InvalidToken")<{
+  readonly message: string
+  /** Good but for its time. */
+  readonly isExpired: boolean
+}> {}
 
 /** The keys to judge a token by can't be had. */
 export class CannotVerify extends Data.TaggedError("CannotVerify")<{ readonly cause: unknown }> {}
@@ -28,7 +32,7 @@ const isUserId = Schema.is(userId)
 
 const textOf = (value: unknown) => (typeof value === "string" && value !== "" ? value : undefined)
 
-const invalid = (message: string) => new InvalidToken({ message })
+const invalid = (message: string, isExpired = false) => new InvalidToken({ message, isExpired })
 
 const userOf = (payload: JWTPayload): Effect.Effect<VerifiedUser, InvalidToken> => {
   if (!isUserId(payload.sub)) return invalid("The token's subject is no user id.")
@@ -46,7 +50,7 @@ const userOf = (payload: JWTPayload): Effect.Effect<VerifiedUser, InvalidToken> 
 
 const judged = (error: unknown): Effect.Effect<never, InvalidToken | CannotVerify> => {
   if (error instanceof KeysUnavailable) return new CannotVerify({ cause: error })
-  if (error instanceof errors.JWTExpired) return invalid("The token has expired. Sign in again.")
+  if (error instanceof errors.JWTExpired) return invalid("The token has expired. Sign in again.", true)
   if (error instanceof errors.JWTClaimValidationFailed) return invalid(`The token's ${error.claim} is not accepted.`)
   if (error instanceof errors.JOSEError) return invalid("The token is not valid.")
   return Effect.die(error)

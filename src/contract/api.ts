@@ -2,7 +2,7 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { admin } from "./admin.ts"
 import { credits } from "./credits.ts"
-import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable } from "./errors.ts"
+import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable, TooManyRequests } from "./errors.ts"
 import { gifts } from "./gifts.ts"
 import { health } from "./health.ts"
 import { Debit, internalCredits } from "./internal-credits.ts"
@@ -26,6 +26,7 @@ export const Api = HttpApi.make("mana-credits")
   // What any route may answer.
   .addError(InvalidRequest.schema)
   .addError(PayloadTooLarge.schema)
+  .addError(TooManyRequests.schema)
   .addError(ServiceUnavailable.schema)
   .addError(InternalError.schema)
   .annotate(HttpApi.AdditionalSchemas, [Debit])

@@ -1,7 +1,7 @@
 /** Who may call: what a route asks for, and what its handler learns of the caller. */
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "@effect/platform"
 import { Context, Schema } from "effect"
-import { Forbidden, ServiceUnavailable, Unauthorized } from "./errors.ts"
+import { Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized } from "./errors.ts"
 
 /** A signed-in person, as their token says. */
 export interface User {
@@ -29,14 +29,14 @@ const serviceKey = HttpApiSecurity.apiKey({ in: "header", key: "X-Service-Key" }
 /** Any signed-in person. */
 export class UserAuth extends HttpApiMiddleware.Tag<UserAuth>()("mana/UserAuth", {
   provides: CurrentUser,
-  failure: Schema.Union(Unauthorized.schema, ServiceUnavailable.schema),
+  failure: Schema.Union(Unauthorized.schema, TooManyRequests.schema, ServiceUnavailable.schema),
   security: { bearer }
 }) {}
 
 /** A signed-in person whose token says `role: "admin"`. */
 export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("mana/AdminAuth", {
   provides: CurrentUser,
-  failure: Schema.Union(Unauthorized.schema, Forbidden.schema, ServiceUnavailable.schema),
+  failure: Schema.Union(Unauthorized.schema, Forbidden.schema, TooManyRequests.schema, ServiceUnavailable.schema),
   security: { bearer }
 }) {}
 

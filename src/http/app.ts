@@ -2,10 +2,13 @@
 import { randomUUID } from "node:crypto"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Chunk, Effect } from "effect"
+import { addressOf, networkOf } from "./client-address.ts"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
-import { answerFailure } from "./failures.ts"
+import { answerFailure, problemAnswer } from "./failures.ts"
+import { counter, type Rates, tooMany } from "./limits.ts"
 import { OurRequest } from "./our-request.ts"
 import { newState, requestState, type RequestState, withState } from "./request-state.ts"
+import { securityHeaders } from "./security-headers.ts"
 
 const routerConfig = {
   caseSensitive: true,
@@ -49,14 +52,19 @@ const noteRoute = Effect.zipWith(requestState, HttpRouter.RouteContext, (state, 
   state.route = route.path
 })
 
-const commonHeaders = {
-  "x-content-type-options": "nosniff",
-  "cache-control": "no-store"
-}
-
 export interface AppOptions {
   readonly corsOrigins: ReadonlyArray<string>
+  readonly trustProxy: boolean
+  readonly rates: Rates
 }
+
+/** Who asks these is whoever watches us, often from the address of the proxy that everybody comes from. */
+const isProbe = (url: string) => /^\/health(?:\/ready)?(?:\?|$)/.test(url)
+
+const credentials = ["authorization", "x-service-key", "stripe-signature"]
+
+/** Whether it says who it is, true or not. */
+const saysWho = ({ headers }: HttpServerRequest.HttpServerRequest) => credentials.some((name) => name in headers)
 
 const logLine = (request: HttpServerRequest.HttpServerRequest, state: RequestState, status: number, since: number) =>
   Effect.logInfo("request").pipe(
@@ -79,14 +87,29 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
     )
     const methods = methodsByPath(Chunk.toReadonlyArray(router.routes))
     const cors = corsHeaders(options.corsOrigins)
+    const count = counter(options.rates.strangers)
+    /** Seconds that a stranger has to wait. */
+    const wait = (request: HttpServerRequest.HttpServerRequest) => count(networkOf(addressOf(request, options) ?? ""))
 
-    const answer = (request: HttpServerRequest.HttpServerRequest, state: RequestState) =>
-      isPreflight(request)
-        ? Effect.succeed(preflightAnswer)
-        : routed.pipe(
-            Effect.provideService(HttpServerRequest.HttpServerRequest, new OurRequest(request)),
-            Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
-          )
+    const answerOfRoute = (request: HttpServerRequest.HttpServerRequest, state: RequestState) =>
+      routed.pipe(
+        Effect.provideService(HttpServerRequest.HttpServerRequest, new OurRequest(request)),
+        Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
+      )
+
+    const answer = (request: HttpServerRequest.HttpServerRequest, state: RequestState) => {
+      if (isPreflight(request)) return Effect.succeed(preflightAnswer)
+      if (isProbe(request.url)) return answerOfRoute(request, state)
+      if (!saysWho(request)) {
+        const seconds = wait(request)
+        return seconds === 0 ? answerOfRoute(request, state) : Effect.succeed(problemAnswer(tooMany(seconds)))
+      }
+      // Whoever is believed isn't counted. What fails by our own fault says nothing about them.
+      return Effect.map(answerOfRoute(request, state), (response) => {
+        const seconds = state.isStranger && response.status < 500 ? wait(request) : 0
+        return seconds === 0 ? response : problemAnswer(tooMany(seconds))
+      })
+    }
 
     return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
       const since = performance.now()
@@ -94,7 +117,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
       return answer(request, state).pipe(
         Effect.map((response) =>
           HttpServerResponse.setHeaders(response, {
-            ...commonHeaders,
+            ...securityHeaders,
             ...response.headers,
             ...cors(request),
             ...state.headers,

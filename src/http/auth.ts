@@ -10,7 +10,8 @@ import { AdminAuth, type Service, ServiceAuth, UserAuth } from "../contract/auth
 import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { NeedsScope, type Scope } from "../contract/scopes.ts"
-import { answerHeader, requestState } from "./request-state.ts"
+import { counter, orWait, RequestRates } from "./limits.ts"
+import { answerHeader, isCalledBy, isKnown } from "./request-state.ts"
 
 const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, detail))
 
@@ -26,11 +27,6 @@ const noKeys = Effect.zipRight(
     )
   )
 )
-
-const isCalledBy = (caller: string) =>
-  Effect.map(requestState, (state) => {
-    state.caller = caller
-  })
 
 /** Node keeps the first of several and says nothing of the others; a proxy in front of us may have judged another one. */
 const isRepeated = (request: HttpServerRequest.HttpServerRequest, name: string) =>
@@ -49,7 +45,9 @@ type Verify = ReturnType<typeof tokenVerifier>
 const signedIn = (verify: Verify) =>
   Effect.flatMap(bearerToken, (token) =>
     Effect.catchTags(verify(token), {
-      InvalidToken: ({ message }) => unauthorized(message),
+      // Theirs all the same: an app that is opened again in the morning is no stranger.
+      InvalidToken: ({ message, isExpired }) =>
+        Effect.zipRight(isExpired ? isKnown : Effect.void, unauthorized(message)),
       CannotVerify: () => noKeys
     })
   ).pipe(Effect.tapErrorTag("unauthorized", () => answerHeader("www-authenticate", "Bearer")))
@@ -57,10 +55,14 @@ const signedIn = (verify: Verify) =>
 const admin = (user: VerifiedUser) =>
   user.isAdmin ? Effect.succeed(user) : Effect.fail(makeProblem(Forbidden, "This address is for administrators."))
 
-/** One verifier for both: they share its keys. */
+/** One verifier for both: they share its keys, and a person's requests are counted together. */
 const people = Layer.unwrapEffect(
-  Effect.map(AppSettings, (settings) => {
-    const user = signedIn(tokenVerifier(settings))
+  Effect.map(Effect.all([AppSettings, RequestRates]), ([settings, rates]) => {
+    const count = counter(rates.people)
+    const user = signedIn(tokenVerifier(settings)).pipe(
+      Effect.zipLeft(isKnown),
+      Effect.tap(({ userId }) => orWait(count(userId)))
+    )
     return Layer.merge(
       Layer.succeed(UserAuth, { bearer: () => Effect.zipLeft(user, isCalledBy("user")) }),
       Layer.succeed(AdminAuth, { bearer: () => user.pipe(Effect.flatMap(admin), Effect.zipLeft(isCalledBy("admin"))) })
@@ -138,6 +140,7 @@ const services = Layer.effect(
         Unavailable: () => cannotLookUp,
         Overloaded: () => cannotLookUp
       })
+      yield* isKnown
       const named = headers["x-app-id"]
       return key.status === "house" ? house(named) : yield* ofApp(key, named)
     })

@@ -1,4 +1,4 @@
-/** Where a request came from: what guesses are counted by. */
+/** Where a request came from: what guesses and strangers are counted by. */
 import { isIP } from "node:net"
 import { HttpServerRequest } from "@effect/platform"
 import { Effect, Option } from "effect"
@@ -17,10 +17,28 @@ const addressIn = (text: string) => {
  * The last entry of X-Forwarded-For is the one that our own proxy wrote; those before it came with the request and say
  * whatever the caller likes. Without a proxy that we trust, the whole header is the caller's.
  */
-export const clientAddress = Effect.gen(function* () {
-  const { trustProxy } = yield* AppSettings
-  const { headers, remoteAddress } = yield* HttpServerRequest.HttpServerRequest
+export const addressOf = (
+  { headers, remoteAddress }: HttpServerRequest.HttpServerRequest,
+  { trustProxy }: { readonly trustProxy: boolean }
+) => {
   const forwarded = trustProxy ? headers["x-forwarded-for"]?.split(",").at(-1) : undefined
   const peer = Option.getOrUndefined(remoteAddress)
   return (forwarded && addressIn(forwarded)) ?? (peer && addressIn(peer))
-})
+}
+
+export const clientAddress = Effect.zipWith(HttpServerRequest.HttpServerRequest, AppSettings, addressOf)
+
+const groups = (text: string) => (text === "" ? [] : text.split(":"))
+
+/** One subscriber's addresses: IPv6 is handed out by the /64, IPv4 by the one. */
+export const networkOf = (address: string) => {
+  const [, mapped] = /^::ffff:([\d.]+)$/i.exec(address) ?? []
+  if (mapped !== undefined || isIP(address) === 4) return mapped ?? address
+  const [before = "", after = ""] = address.toLowerCase().split("::")
+  const [head, tail] = [groups(before), groups(after)]
+  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => "0")
+  return [...head, ...zeros, ...tail]
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ""))
+    .join(":")
+}

@@ -7,7 +7,10 @@ import { docsPage } from "./docs-page.ts"
 const document = HttpServerResponse.unsafeJson(openApi)
 
 const page = HttpServerResponse.html(docsPage).pipe(
-  HttpServerResponse.setHeader("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")
+  HttpServerResponse.setHeader(
+    "content-security-policy",
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+  )
 )
 
 export const documents = HttpApiBuilder.Router.use((router) =>

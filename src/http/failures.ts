@@ -8,7 +8,7 @@ import type { RequestState } from "./request-state.ts"
 
 const isProblem = Schema.is(Problem)
 
-const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }: Problem) =>
+export const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }: Problem) =>
   HttpServerResponse.unsafeJson(
     { type, title, status, detail, code: _tag, message, ...facts },
     {

@@ -20,6 +20,7 @@ import { makeProblem } from "../contract/problem.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
 import { clientAddress } from "./client-address.ts"
 import { keyOf } from "./idempotency.ts"
+import { counter, orWait, RequestRates } from "./limits.ts"
 import { noteNextPage } from "./paging.ts"
 
 const GiftRow = Schema.Struct(gift)
@@ -50,79 +51,83 @@ export const lookUp = (code: string) =>
   })
 
 export const gifts = HttpApiBuilder.group(Api, "gifts", (handlers) =>
-  handlers
-    .handle(
-      "create",
-      ({ payload, headers }) =>
-        Effect.gen(function* () {
-          const { userId, name } = yield* CurrentUser
-          const idempotencyKey = yield* keyOf(payload, headers)
-          const answer = yield* ask(
-            "gifts.create",
-            CreateAnswer,
-            { ...payload, userId, creatorName: name, idempotencyKey, caller: "user" },
-            { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
-          )
-          return yield* withUrl(yield* withoutMark(answer))
-        }),
-      { uninterruptible: true }
-    )
-    .handle("created", ({ urlParams }) =>
-      Effect.gen(function* () {
-        const { userId } = yield* CurrentUser
-        const page = yield* ask("gifts.created_by", CreatedAnswer, { ...urlParams, userId })
-        yield* noteNextPage(page.next)
-        return yield* Effect.forEach(page.gifts, withUrl)
-      })
-    )
-    .handle("received", ({ urlParams }) =>
-      Effect.gen(function* () {
-        const { userId } = yield* CurrentUser
-        const page = yield* ask(
-          "gifts.received_by",
-          ReceivedAnswer,
-          { ...urlParams, userId },
-          { refusals: [GiftNotFound] }
-        )
-        yield* noteNextPage(page.next)
-        return page.gifts
-      })
-    )
-    .handle("lookUp", ({ path }) => lookUp(path.code))
-    .handle(
-      "redeem",
-      ({ path, payload, headers }) =>
-        Effect.gen(function* () {
-          const { userId, email, emailVerified } = yield* CurrentUser
-          const idempotencyKey = yield* keyOf(payload, headers)
-          const answer = yield* ask(
-            "gifts.redeem",
-            RedeemAnswer,
-            { ...payload, userId, code: path.code, email, emailVerified, idempotencyKey, caller: "user" },
-            {
-              refusals: [GiftNotActive, GiftExpired, GiftWrongRecipient, IdempotencyKeyReused, TooManyRequests],
-              keyed: idempotencyKey !== undefined
-            }
-          )
-          if (!answer.found) return yield* noSuchGift
-          const { found: _, ...redeemed } = yield* withoutMark(answer)
-          return { success: true as const, ...redeemed }
-        }),
-      { uninterruptible: true }
-    )
-    .handle(
-      "cancel",
-      ({ path }) =>
+  Effect.map(RequestRates, (rates) => {
+    const count = counter(rates.gifts)
+    return handlers
+      .handle(
+        "create",
+        ({ payload, headers }) =>
+          Effect.gen(function* () {
+            const { userId, name } = yield* CurrentUser
+            yield* orWait(count(userId))
+            const idempotencyKey = yield* keyOf(payload, headers)
+            const answer = yield* ask(
+              "gifts.create",
+              CreateAnswer,
+              { ...payload, userId, creatorName: name, idempotencyKey, caller: "user" },
+              { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+            )
+            return yield* withUrl(yield* withoutMark(answer))
+          }),
+        { uninterruptible: true }
+      )
+      .handle("created", ({ urlParams }) =>
         Effect.gen(function* () {
           const { userId } = yield* CurrentUser
-          const answer = yield* ask(
-            "gifts.cancel",
-            CancelAnswer,
-            { userId, giftId: path.id, caller: "user" },
-            { refusals: [GiftNotFound, GiftNotActive, GiftExpired] }
+          const page = yield* ask("gifts.created_by", CreatedAnswer, { ...urlParams, userId })
+          yield* noteNextPage(page.next)
+          return yield* Effect.forEach(page.gifts, withUrl)
+        })
+      )
+      .handle("received", ({ urlParams }) =>
+        Effect.gen(function* () {
+          const { userId } = yield* CurrentUser
+          const page = yield* ask(
+            "gifts.received_by",
+            ReceivedAnswer,
+            { ...urlParams, userId },
+            { refusals: [GiftNotFound] }
           )
-          return { success: true as const, ...answer }
-        }),
-      { uninterruptible: true }
-    )
+          yield* noteNextPage(page.next)
+          return page.gifts
+        })
+      )
+      .handle("lookUp", ({ path }) => lookUp(path.code))
+      .handle(
+        "redeem",
+        ({ path, payload, headers }) =>
+          Effect.gen(function* () {
+            const { userId, email, emailVerified } = yield* CurrentUser
+            const idempotencyKey = yield* keyOf(payload, headers)
+            const answer = yield* ask(
+              "gifts.redeem",
+              RedeemAnswer,
+              { ...payload, userId, code: path.code, email, emailVerified, idempotencyKey, caller: "user" },
+              {
+                refusals: [GiftNotActive, GiftExpired, GiftWrongRecipient, IdempotencyKeyReused, TooManyRequests],
+                keyed: idempotencyKey !== undefined
+              }
+            )
+            if (!answer.found) return yield* noSuchGift
+            const { found: _, ...redeemed } = yield* withoutMark(answer)
+            return { success: true as const, ...redeemed }
+          }),
+        { uninterruptible: true }
+      )
+      .handle(
+        "cancel",
+        ({ path }) =>
+          Effect.gen(function* () {
+            const { userId } = yield* CurrentUser
+            const answer = yield* ask(
+              "gifts.cancel",
+              CancelAnswer,
+              { userId, giftId: path.id, caller: "user" },
+              { refusals: [GiftNotFound, GiftNotActive, GiftExpired] }
+            )
+            return { success: true as const, ...answer }
+          }),
+        { uninterruptible: true }
+      )
+  })
 )

@@ -1,6 +1,6 @@
 /** For whoever watches the process. */
 import { HttpApiBuilder } from "@effect/platform"
-import { Effect } from "effect"
+import { Deferred, Effect, FiberId } from "effect"
 import { Api } from "../contract/api.ts"
 import { ServiceUnavailable } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
@@ -20,16 +20,34 @@ const databaseReady = migrated.pipe(
   Effect.catchAll(() => notReady("The database can't be reached, or isn't migrated."))
 )
 
-export const health = HttpApiBuilder.group(Api, "health", (handlers) =>
-  handlers
+/** However many ask at once, it is found out once: nobody who asks often gets at the connections that debits need. */
+const together = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
+  let underWay: Deferred.Deferred<A, E> | undefined
+  return Effect.suspend(() => {
+    if (underWay !== undefined) return Deferred.await(underWay)
+    const answer = Deferred.unsafeMake<A, E>(FiberId.none)
+    underWay = answer
+    return effect.pipe(
+      Effect.ensuring(Effect.sync(() => (underWay = undefined))),
+      Effect.intoDeferred(answer),
+      // Of nobody's request: who asked first may go away.
+      Effect.forkDaemon,
+      Effect.zipRight(Deferred.await(answer))
+    )
+  })
+}
+
+export const health = HttpApiBuilder.group(Api, "health", (handlers) => {
+  const ready = together(databaseReady)
+  return handlers
     .handle("health", () => Effect.sync(() => ({ status: "ok" as const, uptimeSeconds: Math.floor(process.uptime()) })))
     .handle("ready", () =>
       Effect.gen(function* () {
-        yield* databaseReady
+        yield* ready
         const { state } = yield* WorkerHealth
         const worker = yield* state
         if (worker === "stopped") return yield* notReady("The worker doesn't run.")
         return { status: "ready" as const, database: "migrated" as const, worker }
       })
     )
-)
+})

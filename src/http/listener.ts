@@ -5,6 +5,7 @@ import { HttpServer } from "@effect/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
+import { securityHeaders } from "./security-headers.ts"
 
 export interface ListenOptions {
   readonly host: string
@@ -21,10 +22,21 @@ export interface Patience {
   readonly requestTimeout: number
   /** How often the two are looked at. */
   readonly connectionsCheckingInterval: number
+  /** A connection on which nothing moves in either direction, whoever is waiting. */
+  readonly idleTimeout: number
 }
 
 // A client too slow to send its request within these can't hold a connection.
-const usualPatience: Patience = { headersTimeout: 10_000, requestTimeout: 20_000, connectionsCheckingInterval: 2_000 }
+const usualPatience: Patience = {
+  headersTimeout: 10_000,
+  requestTimeout: 20_000,
+  connectionsCheckingInterval: 2_000,
+  // Longer than any answer of ours takes, and than a kept connection may rest: who asks and never reads is cut off.
+  idleTimeout: 120_000
+}
+
+/** Beyond it a newcomer is turned away: descriptors stay for the database, and what is open stays served. */
+const maxConnections = 10_000
 
 const serverOptions = {
   // Idle connections outlive the 90 seconds of common reverse proxies, so that it is never us who close one that a
@@ -35,24 +47,38 @@ const serverOptions = {
   shouldUpgradeCallback: () => false
 }
 
+const headerLines = Object.entries(securityHeaders)
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join("")
+
+const problemOf = (status: number, reason: string) => {
+  const problem = { type: "about:blank", title: reason, status, detail: reason, code: "invalid_request" }
+  return JSON.stringify({ ...problem, message: reason, issues: [{ path: "", message: reason }] })
+}
+
 /** What isn't HTTP, or takes too long to become a request, gets an answer here, and its connection is ended. */
 const refuseConnection = (error: Error & { readonly code?: string }, socket: Socket) => {
   const [status, reason] =
     error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? [408, "Request Timeout"]
+      ? ([408, "Request Timeout"] as const)
       : error.code === "HPE_HEADER_OVERFLOW"
-        ? [431, "Request Header Fields Too Large"]
-        : [400, "Bad Request"]
-  const problem = { type: "about:blank", title: reason, status, detail: reason, code: "invalid_request" }
-  const body = JSON.stringify({ ...problem, message: reason, issues: [{ path: "", message: reason }] })
+        ? ([431, "Request Header Fields Too Large"] as const)
+        : ([400, "Bad Request"] as const)
+  const body = problemOf(status, reason)
   if (socket.writable) {
     socket.write(
-      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json\r\n` +
+      `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/problem+json\r\n${headerLines}` +
         `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
     )
   }
   // Whether or not the other side reads it.
   socket.destroySoon()
+}
+
+/** Of all that may be expected we know `100-continue`. */
+const refuseExpectation = (_: http.IncomingMessage, response: http.ServerResponse) => {
+  response.writeHead(417, { ...securityHeaders, "content-type": "application/problem+json", connection: "close" })
+  response.end(problemOf(417, "Expectation Failed"))
 }
 
 /** Stops letting in, waits for the answers, cuts off what takes too long. Idle connections are closed at once. */
@@ -75,8 +101,12 @@ const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>
 /** Effect's server takes its handler away before it stops listening; this one drains in between. */
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
-    const server = http.createServer({ ...serverOptions, ...(options.patience ?? usualPatience) })
+    const { idleTimeout, ...patience } = options.patience ?? usualPatience
+    const server = http.createServer({ ...serverOptions, ...patience })
+    server.setTimeout(idleTimeout)
+    server.maxConnections = maxConnections
     server.on("clientError", refuseConnection)
+    server.on("checkExpectation", refuseExpectation)
     const unanswered = new Set<http.ServerResponse>()
     server.on("request", (_, response) => {
       unanswered.add(response)

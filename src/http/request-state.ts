@@ -5,8 +5,10 @@ export interface RequestState {
   readonly id: string
   /** The route's pattern, so that no user's id is in the log. */
   route: string
-  /** `user`, `admin` or `service` once they have shown a valid credential. */
+  /** `user`, `admin`, `service` or `stripe` once they have shown a valid credential. */
   caller: string
+  /** Nothing about the request says that we know who sends it: it counts against its address. */
+  isStranger: boolean
   /** A function was asked: what fails to decode from here on is our mistake, not the caller's. */
   asked: boolean
   /** Headers the answer gets besides those of every answer. */
@@ -17,6 +19,7 @@ export const newState = (id: string): RequestState => ({
   id,
   route: "none",
   caller: "nobody",
+  isStranger: true,
   asked: false,
   headers: {}
 })
@@ -30,6 +33,18 @@ export const withState =
   (state: RequestState) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.locally(effect, current, state)
+
+/** We know who it is, whether or not they may. */
+export const isKnown = Effect.map(requestState, (state) => {
+  state.isStranger = false
+})
+
+/** They have shown a good credential. */
+export const isCalledBy = (caller: string) =>
+  Effect.map(requestState, (state) => {
+    state.caller = caller
+    state.isStranger = false
+  })
 
 /** Adds a header to whatever is answered. */
 export const answerHeader = (name: string, value: string): Effect.Effect<void> =>

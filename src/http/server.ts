@@ -18,6 +18,7 @@ import { health } from "./health.ts"
 import { internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
 import { internalSync } from "./internal-sync.ts"
+import { RequestRates } from "./limits.ts"
 import { purchases } from "./purchases.ts"
 import { sync } from "./sync.ts"
 import { webhooks } from "./webhooks.ts"
@@ -41,8 +42,8 @@ const app = Effect.gen(function* () {
   // Asked for so that every group has added its routes before they are read.
   yield* HttpApi.Api
   const router = yield* HttpApiBuilder.Router.router
-  const { corsOrigins } = yield* AppSettings
-  return yield* makeApp(router, { corsOrigins })
+  const { corsOrigins, trustProxy } = yield* AppSettings
+  return yield* makeApp(router, { corsOrigins, trustProxy, rates: yield* RequestRates })
 })
 
 /** Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends. */

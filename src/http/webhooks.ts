@@ -6,6 +6,7 @@ import { verified } from "../stripe/webhook.ts"
 import { ask } from "./ask.ts"
 import { invalid } from "./invalid.ts"
 import { account } from "./payments.ts"
+import { isCalledBy } from "./request-state.ts"
 
 const Applied = Schema.Struct({
   eventId: Schema.String,
@@ -32,6 +33,7 @@ export const webhooks = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
         const event = yield* verified({ body, header, secrets: webhookSecrets, now }).pipe(
           Effect.mapError((message) => invalid({ path: "stripe-signature", message }))
         )
+        yield* isCalledBy("stripe")
         // However often it is sent, it is applied once.
         yield* Effect.flatMap(ask("stripe.apply_event", Applied, { event }, { keyed: true }), noteKept)
         return { received: true as const }

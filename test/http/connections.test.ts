@@ -1,35 +1,15 @@
-import * as net from "node:net"
 import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { eventually } from "../support/wait.ts"
+import { connect } from "./connection.ts"
 import { authService, serviceKey, startService } from "./support.ts"
 
 const db = await database()
 const auth = await authService()
 const service = await startService(db, auth)
 const impatient = await startService(db, auth, {
-  patience: { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50 }
+  patience: { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50, idleTimeout: 1000 }
 })
-
-/** A connection on which nothing but what a test writes is sent, and all that comes back until it ends. */
-const connect = async (port: number) => {
-  const socket = net.connect(port, "127.0.0.1")
-  let received = ""
-  socket.setEncoding("utf8").on("data", (chunk: string) => (received += chunk))
-  // Cut off in the middle of what we send: what came back until then counts.
-  socket.on("error", () => undefined)
-  const ended = new Promise<void>((resolve) => socket.once("close", () => resolve()))
-  await new Promise<void>((resolve) => socket.once("connect", resolve))
-  return {
-    socket,
-    write: (text: string) => socket.write(text),
-    ended: async () => {
-      await ended
-      return received
-    },
-    received: (hoped: (text: string) => boolean) => eventually(async () => received, hoped)
-  }
-}
 
 const path = "/api/v1/internal/credits/use"
 const head = (headers: ReadonlyArray<string>, target = path) =>
@@ -47,6 +27,7 @@ const whole = (body: string, headers: ReadonlyArray<string> = [], target = path)
   head([`Content-Length: ${body.length}`, ...headers], target) + body
 
 test.each([
+  ["not a byte", ""],
   ["a head that never ends", "POST / HTTP/1.1\r\nHost: x\r\n"],
   ["a body that never comes", head(["Content-Length: 10"])],
   ["half a body", `${head(["Content-Length: 100"])}{"userId":`],
@@ -59,6 +40,22 @@ test.each([
   expect(answer).toMatch(/^HTTP\/1\.1 408 /)
   expect(answer).toContain("application/problem+json")
   expect(await db.books()).toEqual(before)
+})
+
+test("who asks and never reads the answers is cut off", async () => {
+  const { socket, ended } = await connect(impatient.port)
+  socket.pause()
+  const many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100)
+  while (socket.write(many));
+  expect((await ended()).length).toBeLessThan(20_000_000)
+})
+
+test("a head that comes in drops is cut off all the same", async () => {
+  const { socket, write, ended } = await connect(impatient.port)
+  write("GET /health HTTP/1.1\r\nHost: x\r\n")
+  const drops = setInterval(() => socket.write("x"), 20)
+  expect(await ended()).toMatch(/^HTTP\/1\.1 408 /)
+  clearInterval(drops)
 })
 
 test("a body that comes in drops is cut off all the same", async () => {

@@ -7,6 +7,7 @@ import { afterAll } from "vitest"
 import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
+import { type Rates, RequestRates } from "../../src/http/limits.ts"
 import { make as makeListener, type Patience } from "../../src/http/listener.ts"
 import { server } from "../../src/http/server.ts"
 import { WorkerHealth, type WorkerState } from "../../src/worker/health.ts"
@@ -72,6 +73,8 @@ export interface ServiceOptions {
   readonly worker?: WorkerState
   /** Moves the clock that only goes forward on, for what is remembered for a time; nothing waits longer or shorter. */
   readonly clock?: { readonly secondsAhead: number }
+  /** How often somebody may ask; as often as they like unless a test says otherwise. */
+  readonly rates?: Partial<Rates>
 }
 
 const movedOn = (by: { readonly secondsAhead: number }): Clock.Clock => {
@@ -86,6 +89,8 @@ const movedOn = (by: { readonly secondsAhead: number }): Clock.Clock => {
     sleep: (duration) => real.sleep(duration)
   }
 }
+
+const unlimited = { burst: Infinity, perSecond: 1 }
 
 export interface RawRequest {
   readonly headers?: Readonly<Record<string, string>>
@@ -138,7 +143,10 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     Layer.provide(Layer.succeed(AppSettings, settings)),
     Layer.provide(Layer.succeed(WorkerHealth, { state: Effect.succeed(options.worker ?? "elsewhere") })),
     Layer.provide(Logger.replace(Logger.defaultLogger, logger)),
-    Layer.provide(options.clock === undefined ? Layer.empty : Layer.setClock(movedOn(options.clock)))
+    Layer.provide(options.clock === undefined ? Layer.empty : Layer.setClock(movedOn(options.clock))),
+    Layer.provide(
+      Layer.succeed(RequestRates, { strangers: unlimited, people: unlimited, gifts: unlimited, ...options.rates })
+    )
   )
   const scope = Effect.runSync(Scope.make())
   const { address } = await Effect.runPromise(
