@@ -32,9 +32,12 @@ const Detail = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schem
 /** Nothing happened: Postgres rolled the transaction back and asks to try again. */
 const isConflict = (sqlstate: string) => sqlstate === "40001" || sqlstate === "40P01"
 
-/** Connection failures (class 08), shutdown and start (57P0x), too many connections, a statement cut off by its time-out. */
+/**
+ * Connection failures (class 08), shutdown and start (57P0x), no resources (53), a statement cut off by its time-out or
+ * by that of a lock, and a server that may only be read: a standby, until its turn comes.
+ */
 const isAway = (sqlstate: string, cause: unknown) =>
-  /^(08...|57P0[1-5]|53[0-9]..|57014)$/.test(sqlstate) ||
+  /^(08...|57P0[1-5]|53[0-9]..|57014|55P03|25006)$/.test(sqlstate) ||
   // Not an answer of Postgres: the socket, the pool's time-out, a connection that ended.
   (!Predicate.hasProperty(cause, "severity") && cause instanceof Error)
 

@@ -1,7 +1,7 @@
 /** The pool: every connection acts as one role, which may call functions and touch nothing else. */
 import { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
-import { Duration, Effect, Redacted } from "effect"
+import { Duration, Effect, Predicate, Redacted } from "effect"
 import pg from "pg"
 import { atMost } from "../at_most.ts"
 
@@ -20,6 +20,11 @@ export interface DatabaseOptions {
   readonly connectTimeout: Duration.DurationInput
 }
 
+/** Whether an error of the server is the last thing it says on a connection: its severity, or (translated) its code. */
+const isLast = (error: unknown) =>
+  (Predicate.hasProperty(error, "severity") && (error.severity === "FATAL" || error.severity === "PANIC")) ||
+  (Predicate.hasProperty(error, "code") && /^(08...|25P0[34]|57P0[1-5])$/.test(String(error.code)))
+
 /** A pool whose end is the scope's end; connections in use may finish first. */
 export const makePool = (options: DatabaseOptions) =>
   Effect.acquireRelease(
@@ -35,7 +40,14 @@ export const makePool = (options: DatabaseOptions) =>
       })
       // A connection that the server ended: idle, the pool replaces it at the next call; in use, its query fails.
       pool.on("error", () => undefined)
-      pool.on("connect", (client) => client.on("error", () => undefined))
+      pool.on("connect", (client) => {
+        client.on("error", () => undefined)
+        // The server hangs up after such an error. The library reports it to the query and gives the connection to the
+        // next caller, who would fail for it: ended before that, it is thrown away.
+        client.connection.prependListener("errorMessage", (error: unknown) => {
+          if (isLast(error)) void client.end()
+        })
+      })
       return pool
     }),
     // A statement that outlasts this was cut off by its caller's end, or is the database's trouble, not ours.

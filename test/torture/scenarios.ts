@@ -1,6 +1,7 @@
 /** Every scenario of `npm run torture`, in the order in which it runs them. */
 import { scenario as killPostgres } from "./kill-postgres.ts"
 import { scenario as killService } from "./kill-service.ts"
+import { poolErrors } from "./pool/scenario.ts"
 import type { Scenario } from "./scenario.ts"
 
-export const scenarios: ReadonlyArray<Scenario> = [killPostgres, killService]
+export const scenarios: ReadonlyArray<Scenario> = [killPostgres, killService, poolErrors]
