@@ -157,6 +157,9 @@ drop function if exists credits.lock_reservation(uuid);
 drop function if exists credits.commit(uuid, bigint, text, text, timestamptz);
 drop function if exists credits.release(uuid, timestamptz);
 
+-- One argument more.
+drop function if exists stripe.apply_stored_event(credits.stripe_events, timestamptz);
+
 --!include all.sql
 
 reset role;

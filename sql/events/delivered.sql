@@ -6,6 +6,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- A user's event and the next one, in whatever order they came to be sent: one at a time, nobody in a circle.
+  perform pg_advisory_xact_lock(hashtextextended('events ' || p_user_id, 0));
   update credits.events e
   set delivered_at = p_now, deliver_at = null, parked_at = null, last_error = null
   where e.user_id = p_user_id and e.id = p_id and e.delivered_at is null;

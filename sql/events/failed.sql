@@ -10,6 +10,8 @@ as $$
 declare
   v_event credits.events;
 begin
+  -- A user's event and the next one, in whatever order they came to be sent: one at a time, nobody in a circle.
+  perform pg_advisory_xact_lock(hashtextextended('events ' || p_user_id, 0));
   update credits.events e
   set
     -- 10 seconds, 30, 90 … at most 6 hours between two tries; the last one when three days are over.

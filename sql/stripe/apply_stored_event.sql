@@ -1,4 +1,6 @@
-create or replace function stripe.apply_stored_event(p_event credits.stripe_events, p_now timestamptz)
+create or replace function stripe.apply_stored_event(
+  p_event credits.stripe_events, p_now timestamptz, p_only_purchase_ids uuid[] default null
+)
 returns credits.stripe_events
 language plpgsql
 volatile
@@ -7,6 +9,7 @@ as $$
 declare
   v_event credits.stripe_events := p_event;
   v_kind text := stripe.event_kind(p_event.type);
+  v_purchase_id uuid;
   v_before credits.purchases;
   v_after credits.purchases;
   v_message text;
@@ -21,7 +24,11 @@ begin
     elsif v_kind = 'unknown' then
       v_event.reason := 'type_unknown';
     else
-      v_before := stripe.lock_purchase(stripe.find_purchase(v_event.payload #> '{data,object}'));
+      v_purchase_id := stripe.find_purchase(v_event.payload #> '{data,object}');
+      if v_purchase_id is not null and not v_purchase_id = any (p_only_purchase_ids) then
+        return p_event;
+      end if;
+      v_before := stripe.lock_purchase(v_purchase_id);
       v_event.user_id := v_before.user_id;
       v_event.purchase_id := v_before.id;
       v_event.reason := stripe.doubt(v_event, v_before);
@@ -68,5 +75,5 @@ begin
 end
 $$;
 
-comment on function stripe.apply_stored_event(credits.stripe_events, timestamptz) is
-  'Tries to apply an event that is stored and whose row the caller has locked, writes down what came of it, and returns it. Internal.';
+comment on function stripe.apply_stored_event(credits.stripe_events, timestamptz, uuid[]) is
+  'Tries to apply an event that is stored and whose row the caller has locked, writes down what came of it, and returns it. A caller that holds several balances says of which purchases: an event that has turned out to be another one''s is left as it is, since its balance can''t be taken out of order. Internal.';

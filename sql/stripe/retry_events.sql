@@ -8,6 +8,7 @@ as $$
 declare
   v_due credits.stripe_events[];
   v_event credits.stripe_events;
+  v_purchase_ids uuid[];
   v_applied integer := 0;
   v_kept integer := 0;
 begin
@@ -24,14 +25,12 @@ begin
     limit p_limit
     for no key update skip locked
   ) due;
+  v_purchase_ids := array(select stripe.find_purchase(e.payload #> '{data,object}') from unnest(v_due) e);
+  v_purchase_ids := array_remove(v_purchase_ids, null);
   -- Every balance first, in order.
   perform
   from credits.balances b
-  where b.user_id in (
-    select p.user_id
-    from unnest(v_due) e
-    join credits.purchases p on p.id = stripe.find_purchase(e.payload #> '{data,object}')
-  )
+  where b.user_id in (select p.user_id from credits.purchases p where p.id = any (v_purchase_ids))
   order by b.user_id
   for no key update;
 
@@ -39,7 +38,7 @@ begin
     -- Another one of this run may have brought it along.
     select * into strict v_event from credits.stripe_events e where e.id = v_event.id;
     if v_event.outcome = 'kept' then
-      v_event := stripe.apply_stored_event(v_event, p_now);
+      v_event := stripe.apply_stored_event(v_event, p_now, v_purchase_ids);
     end if;
     if v_event.outcome = 'kept' then
       v_kept := v_kept + 1;

@@ -11,7 +11,7 @@ export interface Session {
   /** Calls a function and answers with its answer, or with the refusal: a step that waits is one that isn't awaited. */
   readonly call: (functionName: string, args: Arguments) => Promise<unknown>
   /** Until the server says that this session waits for a lock of the other one. */
-  readonly waitsFor: (other: Session) => Promise<void>
+  readonly waitsFor: (other: { readonly pid: number }) => Promise<void>
 }
 
 /** A session of its own within a test; it ends with the test, its transaction rolled back if still open. */
