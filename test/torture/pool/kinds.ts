@@ -144,12 +144,13 @@ const whileWaiting = async (house: House, befalls: (pid: number) => Promise<unkn
   })
 }
 
-const gone = (house: House) => eventually(house.sessions, (sessions) => sessions.length === 0)
-
-/** The first statements of the pool once it knows that its connections are gone. */
-const refill = async (house: House) => {
-  await gone(house)
-  // What the server said before it hung up is read by the next turn of the loop.
+/** Until the server's sessions are gone and the pool has been told: whoever asks sooner may still meet one. */
+const gone = async (house: House) => {
+  await eventually(house.sessions, (sessions) => sessions.length === 0)
+  await eventually(
+    async () => house.proxy.open(),
+    (open) => open === 0
+  )
   await new Promise((resolve) => setImmediate(resolve))
 }
 
@@ -381,7 +382,7 @@ const ofPostgres: ReadonlyArray<Kind> = [
     ends: true,
     make: async (house) => {
       for (const { pid } of await house.sessions()) await house.row("select pg_terminate_backend($1)", [pid])
-      await refill(house)
+      await gone(house)
       return "answered"
     }
   },
@@ -439,7 +440,7 @@ const ofPostgres: ReadonlyArray<Kind> = [
     ends: true,
     make: async (house) => {
       house.proxy.cut()
-      await refill(house)
+      await gone(house)
       return "answered"
     }
   },
@@ -465,7 +466,7 @@ const ofPostgres: ReadonlyArray<Kind> = [
     make: async (house) => {
       await house.rows("alter role login_service connection limit 0")
       for (const { pid } of await house.sessions()) await house.row("select pg_terminate_backend($1)", [pid])
-      await refill(house)
+      await gone(house)
       const outcome = await house.refused("credits.balance", { userId: "x" })
       await house.rows("alter role login_service connection limit -1")
       return outcome

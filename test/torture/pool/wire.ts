@@ -9,6 +9,8 @@ export interface Proxy {
   readonly cut: () => void
   /** Lets this many more bytes of the next answers through, then cuts. */
   readonly cutAnswersAfter: (bytes: number) => void
+  /** Connections of which a side hasn't hung up yet. */
+  readonly open: () => number
   readonly close: () => Promise<void>
 }
 
@@ -35,12 +37,13 @@ export const startProxy = async (to: string): Promise<Proxy> => {
     pairs.add(pair)
     for (const socket of [client, server]) {
       socket.on("error", () => undefined)
-      socket.on("close", () => {
-        pairs.delete(pair)
-        client.destroy()
-        server.destroy()
-      })
     }
+    // Each side hangs up when the other one has, and a client that has is rid of its connection.
+    client.on("close", () => {
+      pairs.delete(pair)
+      server.destroy()
+    })
+    server.on("close", () => client.end())
     client.on("data", (chunk) => server.write(chunk))
     server.on("data", (chunk) => {
       if (chunk.length <= budget) {
@@ -68,6 +71,7 @@ export const startProxy = async (to: string): Promise<Proxy> => {
     cutAnswersAfter: (bytes) => {
       budget = bytes
     },
+    open: () => pairs.size,
     close: async () => {
       for (const pair of pairs) cutPair(pair)
       await new Promise((resolve) => listener.close(resolve))
