@@ -34,6 +34,8 @@ interface Claimed {
 /** What the clients share: accounts, what is open on them, and a clock that runs ahead of the world's. */
 export interface Market {
   readonly userIds: ReadonlyArray<string>
+  /** Keys with a daily cap, which all accounts share. */
+  readonly serviceKeyIds: ReadonlyArray<string>
   readonly reservations: Array<string>
   readonly gifts: Array<{ readonly id: string; readonly code: string; readonly creatorId: string }>
   readonly charges: Array<{ readonly id: string; readonly userId: string }>
@@ -43,8 +45,22 @@ export interface Market {
   readonly now: () => Date
 }
 
-export const newMarket = (userIds: ReadonlyArray<string>, now: () => Date): Market => ({
-  ...{ userIds, now, reservations: [], gifts: [], charges: [], purchases: [], events: [], deliveries: [] }
+export const newMarket = (
+  userIds: ReadonlyArray<string>,
+  serviceKeyIds: ReadonlyArray<string>,
+  now: () => Date
+): Market => ({
+  ...{
+    userIds,
+    serviceKeyIds,
+    now,
+    reservations: [],
+    gifts: [],
+    charges: [],
+    purchases: [],
+    events: [],
+    deliveries: []
+  }
 })
 
 export interface Act {
@@ -65,6 +81,7 @@ const add = <A>(list: Array<A>, ...items: ReadonlyArray<A>) => {
 }
 
 export const app = "crossing"
+const caller = `service:${app}`
 const debit = { appId: app, description: "crossing" }
 const emailOf = (userId: string) => `${userId}@example.org`
 
@@ -73,13 +90,14 @@ export const actsOf = (market: Market, { below, next, pick, shuffled }: Random) 
   const user = () => pick(market.userIds)
   const chance = (share: number) => next() < share
   const key = () => (chance(0.3) ? `k${below(500)}` : undefined)
+  const capped = () => (chance(0.4) ? pick(market.serviceKeyIds) : undefined)
   const from = <A>(list: ReadonlyArray<A>) => (list.length === 0 ? undefined : pick(list))
 
   const use = (): Act => {
     const request = { userId: user(), amount: 1 + below(5), ...debit }
     return {
       name: "credits.use",
-      args: { ...request, idempotencyKey: key(), now: market.now() },
+      args: { ...request, caller, idempotencyKey: key(), serviceKeyId: capped(), now: market.now() },
       keep: ({ transaction }) => add(market.charges, { id: transaction.id, userId: request.userId })
     }
   }
@@ -87,13 +105,14 @@ export const actsOf = (market: Market, { below, next, pick, shuffled }: Random) 
     // Somebody's users in one order, somebody else's in another, some of them twice.
     const items = shuffled([...market.userIds, ...market.userIds.filter(() => chance(0.3))])
       .slice(0, 1 + below(6))
-      .map((userId) => ({ userId, amount: 1 + below(5), ...debit, idempotencyKey: key() }))
+      .map((userId) => ({ userId, amount: 1 + below(5), ...debit, idempotencyKey: key(), serviceKeyId: capped() }))
     const isOfStrangers = chance(0.5)
     return {
       name: "credits.use_many",
       args: {
-        items: isOfStrangers ? items.map((item) => ({ ...item, caller: "service:crossing" })) : items,
-        caller: isOfStrangers ? null : undefined,
+        items: isOfStrangers ? items.map((item) => ({ ...item, caller })) : items,
+        caller: isOfStrangers ? null : caller,
+        isCapped: chance(0.7),
         now: market.now()
       }
     }
@@ -102,7 +121,7 @@ export const actsOf = (market: Market, { below, next, pick, shuffled }: Random) 
     name: "credits.reserve",
     args: {
       ...{ userId: user(), amount: 1 + below(20), reason: "crossing", appId: app, idempotencyKey: key() },
-      ...{ expiresInSeconds: 60 + below(86_400), now: market.now() }
+      ...{ expiresInSeconds: 60 + below(86_400), caller, serviceKeyId: capped(), now: market.now() }
     },
     keep: ({ reservationId }) => add(market.reservations, reservationId)
   })

@@ -47,10 +47,19 @@ export const crossing = async (ground: Ground, plan: Plan): Promise<Outcome> => 
   const userIds = Array.from({ length: plan.accounts }, (_, index) => `crossing-${index}`)
   for (const userId of userIds)
     await ask(admin, "credits.grant", { userId, amount: 300, reason: "a", referenceId: "a" })
+  const { rows: keys } = await admin.query(
+    `select (ops.create_service_key('crossing', '{use, reserve}', 'crossin' || i,
+       sha256(i::text::bytea), 'Ada', p_daily_cap => 500)).id
+     from generate_series(1, 2) i`
+  )
   const before = await deadlocks(admin)
 
   const since = Date.now()
-  const market = newMarket(userIds, () => new Date(since + ((Date.now() - since) / hour) * 3_600_000))
+  const market = newMarket(
+    userIds,
+    keys.map(({ id }) => String(id)),
+    () => new Date(since + ((Date.now() - since) / hour) * 3_600_000)
+  )
   const until = performance.now() + plan.milliseconds
   const counts = new Map<string, number>()
   const outcomes = new Map<string, number>()

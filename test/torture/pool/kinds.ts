@@ -22,6 +22,15 @@ const debit = { amount: 1, appId: "pool", description: "one" }
 const days = (count: number) => new Date(Date.now() + count * 86_400_000)
 const buy = { packageId: "credits_1000", livemode: false }
 
+/** A service key's id; 100 credits a day go through it. */
+const newServiceKey = async (house: House): Promise<string> => {
+  const { id } = await house.row(
+    `select id from ops.create_service_key('pool', '{use}', lower(substr(md5(random()::text), 1, 8)),
+       sha256(gen_random_uuid()::text::bytea), 'Ada', p_daily_cap => 100)`
+  )
+  return id
+}
+
 /** sql/errors.md, a refusal a row. */
 const refusals: Readonly<Record<string, (house: House) => Promise<string>>> = {
   CR001: async (house) => house.refused("credits.use", { userId: await house.userWith(5), ...debit, amount: 0 }),
@@ -114,6 +123,16 @@ const refusals: Readonly<Record<string, (house: House) => Promise<string>>> = {
     const userId = await house.userWith(0)
     for (let begun = 0; begun < 50; begun++) await house.answered("stripe.begin_purchase", { userId, ...buy })
     return house.refused("stripe.begin_purchase", { userId, ...buy })
+  },
+  CR401: (house) => house.refused("ops.revoke_service_key", { key: "nothing", who: "Ada" }, "ops"),
+  CR402: async (house) => {
+    const key = await newServiceKey(house)
+    await house.answered("ops.revoke_service_key", { key, who: "Ada" }, "ops")
+    return house.refused("ops.revoke_service_key", { key, who: "Ada" }, "ops")
+  },
+  CR403: async (house) => {
+    const serviceKeyId = await newServiceKey(house)
+    return house.refused("credits.use", { userId: await house.userWith(500), ...debit, amount: 101, serviceKeyId })
   }
 }
 
