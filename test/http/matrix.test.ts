@@ -7,8 +7,11 @@ import * as http from "node:http"
 import { Option, Redacted } from "effect"
 import { CompactEncrypt, exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT } from "jose"
 import { afterAll, expect, test } from "vitest"
+import { makeSecret } from "../../src/auth/service-keys.ts"
+import { Scope } from "../../src/contract/scopes.ts"
 import { database } from "../support/database.ts"
 import { given } from "../support/gifts.ts"
+import { createKey } from "../support/service-keys.ts"
 import { type Access, type Ask, exampleOf, type Operation, operationIds, operations } from "./operations.ts"
 import { codeOf, sender } from "./sender.ts"
 import { authService, otherServiceKey, serviceKey, startService } from "./support.ts"
@@ -58,7 +61,8 @@ const known = {
   email: "somebody@example.com"
 }
 
-type Grant = "nothing" | "user" | "admin" | "service"
+/** Whom a credential makes its bearer; a list is the scopes of an app's service key. */
+type Grant = "nothing" | "user" | "admin" | "service" | ReadonlyArray<Scope>
 
 interface Credential {
   readonly what: string
@@ -126,6 +130,26 @@ await new Promise<void>((resolve) => attacker.listen(0, "127.0.0.1", resolve))
 afterAll(() => new Promise<void>((resolve) => attacker.close(() => resolve())))
 const address = attacker.address()
 const attackersKeys = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/jwks`
+
+// Keys of the table: one for each scope, one with all of them, and those that were good once.
+const revoked = await createKey(db)
+await db.rows("ops.revoke_service_key", { key: revoked.prefix, who: "Ada" }, "mana_ops")
+const expired = await createKey(db, { now: new Date("2026-01-01"), expiresAt: new Date("2026-01-02") })
+const chat = await createKey(db)
+const scoped = await Promise.all(
+  Scope.literals.map(async (scope) => ({ scope, ...(await createKey(db, { scopes: [scope] })) }))
+)
+// When a key was last used is noted once a minute: now, so that no refused request is seen to write.
+await Promise.all(
+  [chat, ...scoped].map(({ secret }) =>
+    send({
+      method: "GET",
+      path: "/api/v1/internal/credits/balance/nobody",
+      headers: { "x-service-key": secret }
+    })
+  )
+)
+const prefixed = (secret: string) => secret.slice(0, "mana_12345678_".length)
 
 const badTokens: Readonly<Record<string, string>> = {
   "an expired token": await signed({ exp: now() - 60 }),
@@ -283,6 +307,32 @@ const credentials: ReadonlyArray<Credential> = [
   nothing("a service key in another header", { "x-api-key": serviceKey, x_service_key: serviceKey }),
   nothing("a service key in a cookie", { cookie: `x-service-key=${serviceKey}` }),
   nothing("an app's name alone", { "x-app-id": "chat" }),
+  nothing("a revoked key of an app", { "x-service-key": revoked.secret }),
+  nothing("an expired key of an app", { "x-service-key": expired.secret }),
+  nothing("a key that nobody made", { "x-service-key": makeSecret().secret }),
+  nothing("the prefix of an app's key", { "x-service-key": prefixed(chat.secret) }),
+  nothing("the prefix of an app's key and another secret", {
+    "x-service-key": `${prefixed(chat.secret)}${makeSecret().secret.slice(-43)}`
+  }),
+  nothing("an app's key with another prefix", {
+    "x-service-key": `${prefixed(revoked.secret)}${chat.secret.slice(-43)}`
+  }),
+  nothing("the hash of an app's key", { "x-service-key": chat.hash.slice(2) }),
+  nothing("the id of an app's key", { "x-service-key": chat.id }),
+  nothing("an app's key in capitals", { "x-service-key": chat.secret.toUpperCase() }),
+  nothing("an app's key for a token", bearer(chat.secret)),
+  nothing("two keys of apps", { "x-service-key": [chat.secret, scoped[0]?.secret ?? ""] }),
+  ...scoped.map(({ scope, secret }): Credential => ({
+    what: `an app's key for ${scope}`,
+    grant: [scope],
+    headers: { "x-service-key": secret, "x-app-id": "chat" }
+  })),
+  { what: "an app's key for everything", grant: Scope.literals, headers: { "x-service-key": chat.secret } },
+  {
+    what: "an app's key that names another app",
+    grant: [],
+    headers: { "x-service-key": chat.secret, "x-app-id": "other" }
+  },
   nothing("a token for a service key", { "x-service-key": good }),
   { what: "a service key", grant: "service", headers: { "x-service-key": serviceKey } },
   { what: "the service key before it", grant: "service", headers: { "x-service-key": otherServiceKey } },
@@ -313,7 +363,7 @@ const credentials: ReadonlyArray<Credential> = [
   ))
 ]
 
-const letsIn: Readonly<Record<Access, ReadonlyArray<Grant>>> = {
+const letsIn: Readonly<Record<Access, ReadonlyArray<string>>> = {
   open: ["nothing", "user", "admin", "service"],
   user: ["user", "admin"],
   admin: ["admin"],
@@ -321,7 +371,11 @@ const letsIn: Readonly<Record<Access, ReadonlyArray<Grant>>> = {
 }
 
 /** Status and code that a refusal has; undefined where the credential opens the door. */
-const refusal = (access: Access, grant: Grant) => {
+const refusal = ({ access, scope }: Operation, grant: Grant) => {
+  if (typeof grant !== "string") {
+    if (access === "open" || (access === "service" && scope !== undefined && grant.includes(scope))) return undefined
+    return access === "service" ? "403 forbidden" : "401 unauthorized"
+  }
   if (letsIn[access].includes(grant)) return undefined
   return access === "admin" && grant === "user" ? "403 forbidden" : "401 unauthorized"
 }
@@ -349,11 +403,11 @@ test.each(operations.filter(({ access }) => access !== "open"))(
   "$method $path refuses whoever may not, and writes nothing",
   async (operation) => {
     const before = await db.books()
-    const refused = credentials.filter(({ grant }) => refusal(operation.access, grant) !== undefined)
+    const refused = credentials.filter(({ grant }) => refusal(operation, grant) !== undefined)
     const answers = await tried(operation, refused)
     const told = answers.map(({ what, answer }) => [what, `${answer.status} ${String(codeOf(answer))}`])
     expect(Object.fromEntries(told)).toEqual(
-      Object.fromEntries(refused.map(({ what, grant }) => [what, refusal(operation.access, grant)]))
+      Object.fromEntries(refused.map(({ what, grant }) => [what, refusal(operation, grant)]))
     )
     for (const { what, answer } of answers) {
       expect(answer.headers["content-type"], what).toBe("application/problem+json")
@@ -367,7 +421,7 @@ test.each(operations.filter(({ access }) => access !== "open"))(
 const isSigned = ({ id }: Operation) => withoutCredential[id] === "signed"
 
 test.each(operations.filter((each) => !isSigned(each)))("$method $path lets in whoever may", async (operation) => {
-  const welcome = credentials.filter(({ grant }) => refusal(operation.access, grant) === undefined)
+  const welcome = credentials.filter(({ grant }) => refusal(operation, grant) === undefined)
   // Where anybody may, what they bring makes no difference: a few are enough.
   const some = operation.access === "open" ? welcome.filter((_, index) => index % 10 === 0) : welcome
   for (const { what, answer } of await tried(operation, some)) {

@@ -1,8 +1,9 @@
 /** Every operation of the contract as its OpenAPI document has it: for tests that go over all of them. */
 import { HttpApi } from "@effect/platform"
-import { Schema } from "effect"
+import { Context, Option, Schema } from "effect"
 import { Api } from "../../src/contract/api.ts"
 import { AdminAuth, ServiceAuth, UserAuth } from "../../src/contract/auth.ts"
+import { NeedsScope, type Scope } from "../../src/contract/scopes.ts"
 import { openApi } from "../../src/contract/openapi.ts"
 
 /** The part of JSON Schema that the contract uses. */
@@ -82,12 +83,15 @@ const doors = [
 ] as const
 
 const accessById = new Map<string, Access>()
+const scopeById = new Map<string, Scope>()
 HttpApi.reflect(Api, {
   onGroup: () => undefined,
   onEndpoint: ({ group, endpoint, middleware }) => {
     const keys = new Set([...middleware].map(({ key }) => key))
     const [access = "open"] = doors.filter(([, { key }]) => keys.has(key)).map(([name]) => name)
     accessById.set(`${group.identifier}.${endpoint.name}`, access)
+    const scope = Option.getOrUndefined(Context.getOption(endpoint.annotations, NeedsScope))
+    if (scope !== undefined) scopeById.set(`${group.identifier}.${endpoint.name}`, scope)
   }
 })
 
@@ -98,6 +102,8 @@ export interface Operation {
   /** `/api/v1/gifts/{code}` */
   readonly path: string
   readonly access: Access
+  /** What a service key must be good for. */
+  readonly scope: Scope | undefined
   readonly parameters: ReadonlyArray<Parameter>
   readonly body: Shape | undefined
   /** By status: the type and the shape of what is answered. */
@@ -113,6 +119,7 @@ export const operations: ReadonlyArray<Operation> = Object.entries(document.path
       method: method.toUpperCase(),
       path,
       access,
+      scope: scopeById.get(id),
       parameters,
       body: requestBody?.content["application/json"]?.schema,
       answers: Object.fromEntries(

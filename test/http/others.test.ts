@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
+import { createKey } from "../support/service-keys.ts"
 import { paid } from "../support/stripe.ts"
 import { type Ask, exampleOf, type Operation, operations, resolved, type Shape } from "./operations.ts"
 import { type Answer, codeOf, sender } from "./sender.ts"
@@ -52,10 +53,25 @@ await db.call("gifts.redeem", { userId: other, code: received.code })
 const forMe = await give({ targetEmail: "me@example.com" })
 const begun = await db.call("stripe.begin_purchase", { userId: other, packageId: "credits_1000", livemode: false })
 const purchase = await paid(db, {}, other)
-const reservation = await db.call("credits.reserve", { userId: other, amount: 5, reason: "Theirs" })
+const hold = (caller: string) =>
+  db.call("credits.reserve", { userId: other, amount: 5, reason: "Theirs", caller: `service:${caller}` })
+const reservation = await hold("other")
+const committed = await hold("other")
+await db.call("credits.commit", { reservationId: committed.reservationId, caller: "service:other" })
+const released = await hold("other")
+await db.call("credits.release", { reservationId: released.reservationId })
+const holds = {
+  open: reservation.reservationId,
+  committed: committed.reservationId,
+  released: released.reservationId,
+  "of no app": (
+    await db.call("credits.reserve", { userId: other, amount: 5, reason: "A house key's", caller: "service" })
+  ).reservationId,
+  "a transaction": charge.transaction.id
+}
 
-/** By place, what somebody else owns there; `anyone` where a service acts for everybody. */
-const owned: Readonly<Record<string, Readonly<Record<string, unknown>> | "anyone">> = {
+/** By place, what somebody else owns there: another person, or another app's key. A key of the house owns all holds. */
+const owned: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "credits.transactions before": {
     charge: charge.transaction.id,
     grant: grant?.["id"],
@@ -78,8 +94,8 @@ const owned: Readonly<Record<string, Readonly<Record<string, unknown>> | "anyone
     grant: grant?.["id"],
     "a reservation": reservation.reservationId
   },
-  "internalCredits.commit reservationId": "anyone",
-  "internalCredits.refundReservation reservationId": "anyone"
+  "internalCredits.commit reservationId": holds,
+  "internalCredits.refundReservation reservationId": holds
 }
 
 test("every place where an id may be given is known", () => {
@@ -89,9 +105,16 @@ test("every place where an id may be given is known", () => {
 /** An id drawn in the same moment as another: whatever goes by time can't tell the two apart. */
 const neighbour = (id: string) => `${id.slice(0, -12)}${randomUUID().slice(-12)}`
 
+const mine = await createKey(db, { appId: "mine" })
+await send({
+  method: "GET",
+  path: "/api/v1/internal/credits/balance/nobody",
+  headers: { "x-service-key": mine.secret }
+})
+
 const bearer = { authorization: `Bearer ${await auth.token(me, { email: "me@example.com", email_verified: true })}` }
 const credentials = (operation: Operation) =>
-  operation.access === "service" ? { "x-service-key": serviceKey, "x-app-id": "mine" } : bearer
+  operation.access === "service" ? { "x-service-key": mine.secret } : bearer
 
 const asking = (operation: Operation, name: string, id: string, more: object): Ask => {
   const known = { userId: me, amount: 1, [name]: id, ...more }
@@ -112,7 +135,7 @@ const whole = ({ status, headers, text }: Answer, names: ReadonlyArray<string> =
 }
 
 const cases = Object.entries(owned).flatMap(([place, theirs]) =>
-  theirs === "anyone" ? [] : Object.entries(theirs).map(([what, id]) => ({ place, what, id: String(id) }))
+  Object.entries(theirs).map(([what, id]) => ({ place, what, id: String(id) }))
 )
 
 test.each(cases)("$place: $what", async ({ place, id }) => {
