@@ -133,7 +133,7 @@ const makeLookup = Effect.gen(function* () {
       Effect.intoDeferred(asked.answer)
     )
 
-  return (hash: string) =>
+  return (hash: string, isSuspect: () => boolean) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeNanos
       const isFresh = (asked: Asked | undefined, during: bigint) => asked !== undefined && now - asked.since < during
@@ -144,6 +144,8 @@ const makeLookup = Effect.gen(function* () {
       ] as const) {
         if (asked !== undefined && isFresh(asked, during)) return yield* answerOf(asked)
       }
+      // Of an address that tries one after the other we look up none but what was good before.
+      if (!good.has(hash) && isSuspect()) return yield* Effect.succeed<Verdict>({ status: "unknown" })
       if (pending.size >= waiting) return yield* new Overloaded()
       const asked: Asked = { since: now, answer: yield* Deferred.make<Verdict, Unavailable | Overloaded>() }
       pending.set(hash, asked)
@@ -158,11 +160,14 @@ export const serviceKeys = (fromEnvironment: ReadonlyArray<Redacted.Redacted>) =
   Effect.map(makeLookup, (lookUp) => {
     const isHouseKey = isOneOf(fromEnvironment)
     const house: HouseKey = { status: "house" }
-    return (presented: string): Effect.Effect<HouseKey | AppKey, InvalidKey | Unavailable | Overloaded> => {
+    return (
+      presented: string,
+      isSuspect: () => boolean
+    ): Effect.Effect<HouseKey | AppKey, InvalidKey | Unavailable | Overloaded> => {
       if (isHouseKey(presented)) return Effect.succeed(house)
       // What can't be a key isn't looked up.
       if (!secretPattern.test(presented)) return new InvalidKey({ message: wrong.unknown })
-      return Effect.flatMap(lookUp(hashOf(presented)), (verdict) =>
+      return Effect.flatMap(lookUp(hashOf(presented), isSuspect), (verdict) =>
         verdict.status === "active" ? Effect.succeed(verdict) : new InvalidKey({ message: wrong[verdict.status] })
       )
     }

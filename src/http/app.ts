@@ -87,9 +87,11 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
     )
     const methods = methodsByPath(Chunk.toReadonlyArray(router.routes))
     const cors = corsHeaders(options.corsOrigins)
-    const count = counter(options.rates.strangers)
+    const strangers = counter(options.rates.strangers)
+    const networkOfRequest = (request: HttpServerRequest.HttpServerRequest) =>
+      networkOf(addressOf(request, options) ?? "")
     /** Seconds that a stranger has to wait. */
-    const wait = (request: HttpServerRequest.HttpServerRequest) => count(networkOf(addressOf(request, options) ?? ""))
+    const wait = (request: HttpServerRequest.HttpServerRequest) => strangers.count(networkOfRequest(request))
 
     const answerOfRoute = (request: HttpServerRequest.HttpServerRequest, state: RequestState) =>
       routed.pipe(
@@ -104,6 +106,7 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
         const seconds = wait(request)
         return seconds === 0 ? answerOfRoute(request, state) : Effect.succeed(problemAnswer(tooMany(seconds)))
       }
+      state.isSuspect = () => strangers.isOver(networkOfRequest(request))
       // Whoever is believed isn't counted. What fails by our own fault says nothing about them.
       return Effect.map(answerOfRoute(request, state), (response) => {
         const seconds = state.isStranger && response.status < 500 ? wait(request) : 0

@@ -11,7 +11,7 @@ import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.
 import { makeProblem } from "../contract/problem.ts"
 import { NeedsScope, type Scope } from "../contract/scopes.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
-import { answerHeader, isCalledBy, isKnown } from "./request-state.ts"
+import { answerHeader, isCalledBy, isKnown, requestState } from "./request-state.ts"
 
 const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, detail))
 
@@ -58,7 +58,7 @@ const admin = (user: VerifiedUser) =>
 /** One verifier for both: they share its keys, and a person's requests are counted together. */
 const people = Layer.unwrapEffect(
   Effect.map(Effect.all([AppSettings, RequestRates]), ([settings, rates]) => {
-    const count = counter(rates.people)
+    const { count } = counter(rates.people)
     const user = signedIn(tokenVerifier(settings)).pipe(
       Effect.zipLeft(isKnown),
       Effect.tap(({ userId }) => orWait(count(userId)))
@@ -135,7 +135,8 @@ const services = Layer.effect(
     const judge = yield* serviceKeys(settings.serviceKeys)
     const service = Effect.gen(function* () {
       const { headers } = yield* HttpServerRequest.HttpServerRequest
-      const key = yield* Effect.catchTags(judge(headers["x-service-key"] ?? ""), {
+      const { isSuspect } = yield* requestState
+      const key = yield* Effect.catchTags(judge(headers["x-service-key"] ?? "", isSuspect), {
         InvalidKey: ({ message }) => unauthorized(message),
         Unavailable: () => cannotLookUp,
         Overloaded: () => cannotLookUp

@@ -52,7 +52,7 @@ export const lookUp = (code: string) =>
 
 export const gifts = HttpApiBuilder.group(Api, "gifts", (handlers) =>
   Effect.map(RequestRates, (rates) => {
-    const count = counter(rates.gifts)
+    const { count } = counter(rates.gifts)
     return handlers
       .handle(
         "create",

@@ -42,22 +42,30 @@ interface Bucket {
   readonly at: number
 }
 
-/** Makes the function that counts one request of somebody's: 0 when it may go on, else the seconds to wait. */
+/** Counts requests by the name of whoever sends them. */
 export const counter = ({ burst, perSecond }: Rate, clock: () => number = () => performance.now()) => {
   const buckets = new Map<string, Bucket>()
-  return (name: string): number => {
-    const now = clock()
+  const filled = (name: string, now: number) => {
     const { left, at } = buckets.get(name) ?? { left: burst, at: now }
-    const filled = Math.min(burst, left + ((now - at) / 1000) * perSecond)
-    const mayGoOn = filled >= 1
-    // What was asked last stands last.
-    buckets.delete(name)
-    buckets.set(name, { left: mayGoOn ? filled - 1 : filled, at: now })
-    if (buckets.size > most) {
-      const [oldest] = buckets.keys()
-      if (oldest !== undefined) buckets.delete(oldest)
+    return Math.min(burst, left + ((now - at) / 1000) * perSecond)
+  }
+  return {
+    /** Whether the next one will have to wait. */
+    isOver: (name: string) => filled(name, clock()) < 1,
+    /** Counts one: 0 when it may go on, else the seconds to wait. */
+    count: (name: string): number => {
+      const now = clock()
+      const left = filled(name, now)
+      const mayGoOn = left >= 1
+      // What was asked last stands last.
+      buckets.delete(name)
+      buckets.set(name, { left: mayGoOn ? left - 1 : left, at: now })
+      if (buckets.size > most) {
+        const [oldest] = buckets.keys()
+        if (oldest !== undefined) buckets.delete(oldest)
+      }
+      return mayGoOn ? 0 : Math.ceil((1 - left) / perSecond)
     }
-    return mayGoOn ? 0 : Math.ceil((1 - filled) / perSecond)
   }
 }
 

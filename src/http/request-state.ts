@@ -9,6 +9,8 @@ export interface RequestState {
   caller: string
   /** Nothing about the request says that we know who sends it: it counts against its address. */
   isStranger: boolean
+  /** Whether too many strangers came from its address just now. */
+  isSuspect: () => boolean
   /** A function was asked: what fails to decode from here on is our mistake, not the caller's. */
   asked: boolean
   /** Headers the answer gets besides those of every answer. */
@@ -20,6 +22,7 @@ export const newState = (id: string): RequestState => ({
   route: "none",
   caller: "nobody",
   isStranger: true,
+  isSuspect: () => false,
   asked: false,
   headers: {}
 })

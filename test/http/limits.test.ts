@@ -3,7 +3,9 @@ import { Option, Redacted } from "effect"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { networkOf } from "../../src/http/client-address.ts"
 import { counter, type Rates } from "../../src/http/limits.ts"
+import { makeSecret } from "../../src/auth/service-keys.ts"
 import { database } from "../support/database.ts"
+import { createKey } from "../support/service-keys.ts"
 import { authService, type RawRequest, type ServiceOptions, serviceKey, startService } from "./support.ts"
 
 const db = await database()
@@ -34,7 +36,7 @@ const times = (status: number, count: number) => Array.from({ length: count }, (
 describe("counting", () => {
   test("lets through a burst, then as many as come back by the second", () => {
     let now = 0
-    const count = counter({ burst: 3, perSecond: 0.5 }, () => now)
+    const { count } = counter({ burst: 3, perSecond: 0.5 }, () => now)
     expect([count("a"), count("a"), count("a"), count("a"), count("a")]).toEqual([0, 0, 0, 2, 2])
     expect(count("b")).toBe(0)
     now = 1500
@@ -46,7 +48,7 @@ describe("counting", () => {
   })
 
   test("remembers no more than ten thousand names, those that asked last", () => {
-    const count = counter({ burst: 1, perSecond: 0.01 }, () => 0)
+    const { count } = counter({ burst: 1, perSecond: 0.01 }, () => 0)
     expect([count("first"), count("second")]).toEqual([0, 0])
     for (let n = 0; n < 9_998; n += 1) count(`name ${n}`)
     expect(count("first")).toBe(100)
@@ -124,6 +126,26 @@ describe("strangers", () => {
     const v1 = createHmac("sha256", webhookSecret).update(`${at}.${body}`).digest("hex")
     const signed = { headers: { "stripe-signature": `t=${at},v1=${v1}` }, body }
     expect(await statuses(service, 10, "POST", "/api/v1/webhooks/stripe", signed)).toEqual(times(200, 10))
+  })
+
+  test("have no keys looked up once they have to wait; those that were good before are known", async () => {
+    const service = await started({ strangers: few })
+    const get = (secret: string) =>
+      service.request("GET", "/api/v1/internal/credits/balance/nobody", { headers: { "x-service-key": secret } })
+    const good = await createKey(db)
+    expect((await get(good.secret)).status).toBe(200)
+    for (let n = 0; n < 5; n += 1) expect((await get(makeSecret().secret)).status).toBe(401)
+
+    // Whoever wants to know of a key now waits, until a look-up is given up after two seconds.
+    const holder = await db.pool.connect()
+    await holder.query("begin; lock table credits.service_keys in access exclusive mode")
+    const since = performance.now()
+    const guessed = await Promise.all(Array.from({ length: 300 }, () => get(makeSecret().secret)))
+    expect(new Set(guessed.map(({ status }) => status))).toEqual(new Set([429]))
+    expect(performance.now() - since).toBeLessThan(2000)
+    await holder.query("rollback")
+    holder.release()
+    expect((await get(good.secret)).status).toBe(200)
   })
 
   test("aren't those whose token has expired: they learn it, to sign in again", async () => {
