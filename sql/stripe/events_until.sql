@@ -20,11 +20,16 @@ begin
     )
   )
   on conflict (livemode) do update
-  set events_until = greatest(w.events_until, p_until, p_now - interval '29 days')
+  set events_until = greatest(
+    w.events_until,
+    -- Not past our own clock: theirs may be ahead, and what happens until then would be passed over.
+    case when p_until is not null then least(p_until, p_now) end,
+    p_now - interval '29 days'
+  )
   returning w.events_until into v_until;
   return jsonb_build_object('until', credits.iso8601(v_until));
 end
 $$;
 
 comment on function stripe.events_until(boolean, timestamptz, timestamptz) is
-  'Up to when Stripe''s list of events was compared with what was delivered here; p_until moves it on, never back. Answers { until }, at most 29 days ago, since Stripe keeps 30. For mana_service and mana_ops.';
+  'Up to when Stripe''s list of events was compared with what was delivered here; p_until moves it on, never back nor past p_now. Answers { until }, at most 29 days ago, since Stripe keeps 30. For mana_service and mana_ops.';

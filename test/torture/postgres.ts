@@ -41,11 +41,14 @@ export interface Postgres {
   readonly port: number
   /** A superuser's connection string. */
   readonly url: (database: string) => string
-  readonly isRunning: () => boolean
+  /** Whether the server is there; it may have ended by itself. */
+  readonly isAlive: () => boolean
   /** The server and its every process at once, as when the machine is pulled; answers how many those were. */
   readonly kill: () => Promise<number>
   /** Again on the same folder and port, crash recovery and all. Tries as long as a supervisor would. */
   readonly start: () => Promise<void>
+  /** Once, after it has ended by itself. */
+  readonly restart: () => Promise<void>
   /** Stops every process where it stands; `go` lets them go on. */
   readonly freeze: () => Promise<void>
   readonly go: () => Promise<void>
@@ -99,7 +102,13 @@ export const startPostgres = async ({ dataDir, settings = [] }: PostgresOptions)
   return {
     port,
     url: first.server.url,
-    isRunning: () => running !== undefined,
+    isAlive: () => {
+      try {
+        return running !== undefined && process.kill(running.server.pid, 0)
+      } catch {
+        return false
+      }
+    },
     kill: async () => {
       await freeze()
       const pids = await group()
@@ -122,6 +131,10 @@ export const startPostgres = async ({ dataDir, settings = [] }: PostgresOptions)
           await sleep(200)
         }
       }
+    },
+    restart: async () => {
+      await end()
+      await startOnce()
     },
     freeze,
     go: async () => {

@@ -47,21 +47,31 @@ export interface Performance {
 
 const reason = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 
-/** Runs a scenario and cleans up after it. Never throws: whatever went wrong is in the outcome. */
-export const perform = async (scenario: Scenario, { seed, milliseconds, say }: Performance): Promise<Performed> => {
-  const since = performance.now()
+/** A task with a folder of its own; `end` cleans up and answers what went wrong in that. */
+export const prepare = async ({ seed, milliseconds, say }: Performance) => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "mana-credits-torture-"))
   const ends: Array<() => Promise<unknown>> = []
-  const onEnd = (end: () => Promise<unknown>) => void ends.unshift(end)
-  const outcome = await scenario
-    .run({ seed, milliseconds, folder, say, onEnd })
-    .catch((error: unknown): Outcome => ({ facts: {}, wrong: [`it broke off: ${reason(error)}`] }))
-  const wrong = [...outcome.wrong]
-  for (const end of ends) {
-    // One that fails doesn't keep the others from ending.
-    await end().catch((error: unknown) => wrong.push(`its end failed: ${reason(error)}`))
+  const task: Task = { seed, milliseconds, folder, say, onEnd: (end) => void ends.unshift(end) }
+  const end = async (): Promise<ReadonlyArray<string>> => {
+    const wrong: Array<string> = []
+    for (const each of ends) {
+      // One that fails doesn't keep the others from ending.
+      await each().catch((error: unknown) => wrong.push(`its end failed: ${reason(error)}`))
+    }
+    await fs.rm(folder, { recursive: true, force: true })
+    return wrong
   }
-  await fs.rm(folder, { recursive: true, force: true })
+  return { task, end }
+}
+
+/** Runs a scenario and cleans up after it. Never throws: whatever went wrong is in the outcome. */
+export const perform = async (scenario: Scenario, how: Performance): Promise<Performed> => {
+  const since = performance.now()
+  const { task, end } = await prepare(how)
+  const outcome = await scenario
+    .run(task)
+    .catch((error: unknown): Outcome => ({ facts: {}, wrong: [`it broke off: ${reason(error)}`] }))
+  const wrong = [...outcome.wrong, ...(await end())]
   return {
     name: scenario.name,
     facts: outcome.facts,

@@ -20,6 +20,8 @@ import { until } from "./wait.ts"
 
 const database = "torture"
 const login = "torture_app"
+/** Somebody else who connects to the same server. */
+const hoarder = "torture_hoarder"
 const serviceKey = "torture-service-key"
 /** Names the rows that were there before. */
 export const seeding = "torture seed"
@@ -39,8 +41,8 @@ export interface StageOptions {
   readonly settings?: ReadonlyArray<string>
   /** Of the service. */
   readonly env?: Readonly<Record<string, string>>
-  /** Of node, for the service. */
-  readonly nodeArgs?: ReadonlyArray<string>
+  /** How far each service's clock is ahead, in milliseconds. */
+  readonly clocks?: ReadonlyArray<number>
   /** Where PostgreSQL keeps its data; in the task's folder unless said otherwise. */
   readonly dataDir?: string
   /** People who spend; few, so that they get in each other's way. */
@@ -117,6 +119,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
   const names = Array.from({ length: options.users ?? 24 }, (_, index) => `user-${index}`)
   const due = await admin(async (client) => {
     await client.query(`create role ${login} login password '${login}' in role mana_service, mana_worker`)
+    await client.query(`create role ${hoarder} login password '${hoarder}'`)
     return seed(client, names, task.milliseconds)
   })
 
@@ -137,6 +140,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
   const makeService = (port: number, index: number): Service => {
     const origin = `http://127.0.0.1:${port}`
     const log = path.join(task.folder, `service-${index}.log`)
+    const clock = options.clocks?.[index]
     let starts = 0
     let running: Running | undefined
     const current = () => {
@@ -151,7 +155,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
       start: async () => {
         starts += 1
         running = startNode({
-          args: [...(options.nodeArgs ?? []), "test/torture/service.ts"],
+          args: [...(clock === undefined ? [] : ["--import", "./test/torture/clock.ts"]), "test/torture/service.ts"],
           log,
           env: {
             DATABASE_URL: `postgres://${login}:${login}@127.0.0.1:${proxy?.port ?? postgres.port}/${database}`,
@@ -164,6 +168,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
             STRIPE_SECRET_KEY: stripe.apiKey,
             STRIPE_WEBHOOK_SECRET: stripe.webhookSecret,
             TORTURE_STRIPE_PORT: `${stripe.connection.port}`,
+            ...(clock === undefined ? {} : { TORTURE_CLOCK_AHEAD: `${clock}` }),
             ...options.env
           }
         })
@@ -263,6 +268,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
     users: names,
     due,
     admin,
+    hoarderUrl: `postgres://${hoarder}:${hoarder}@127.0.0.1:${postgres.port}/${database}`,
     ready,
     journals: (): ReadonlyArray<string> => journals,
     startClients,

@@ -1,0 +1,54 @@
+/** Fault 3, the second: connections to PostgreSQL break in the middle of a statement, one here, all there. */
+import { randomFrom } from "../../src/dev/stripe/faults.ts"
+import { underLoad } from "./load.ts"
+import type { Scenario } from "./scenario.ts"
+import { openStage, type Stage } from "./stage.ts"
+import { sleep, until } from "./wait.ts"
+
+export const cutConnections = async (stage: Stage, milliseconds: number) => {
+  const { proxy } = stage
+  if (proxy === undefined) throw new Error("this needs a service behind a wire")
+  const random = randomFrom(stage.task.seed)
+  const pids = stage.services.map((service) => service.process().pid)
+  let all = 0
+  let massCuts = 0
+  // Sent and never answered; or answered, committed that is, and the answer lost.
+  proxy.cutSome(0.03, random)
+  const deadline = performance.now() + milliseconds
+  while (performance.now() < deadline) {
+    await sleep(200 + random() * 1500)
+    if (random() < 0.4) {
+      all += proxy.cutAll()
+      massCuts += 1
+    }
+  }
+  proxy.cutSome(0, random)
+  for (const { origin } of stage.services) {
+    await until(
+      "ready again by itself after the cuts",
+      () => stage.ready(origin),
+      (status) => status === 200
+    )
+  }
+  const wrong = stage.services.flatMap((service, index) =>
+    service.process().isOver() || service.process().pid !== pids[index] ? ["the service ended by itself"] : []
+  )
+  return {
+    facts: {
+      "connections cut in the middle of a statement": proxy.cuts(),
+      "times all were cut at once": massCuts,
+      "connections cut that way": all
+    },
+    wrong
+  }
+}
+
+export const scenario: Scenario = {
+  name: "cut-connections",
+  about: "connections to PostgreSQL cut in the middle of a statement, before and after its commit, and all at once",
+  minutes: 2,
+  run: async (task) => {
+    const stage = await openStage(task, { proxied: true, services: 2 })
+    return underLoad(stage, { processes: 4, lanes: 8 }, () => cutConnections(stage, task.milliseconds))
+  }
+}
