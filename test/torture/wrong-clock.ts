@@ -1,8 +1,8 @@
 /**
  * Fault 3, the fifth: the service's clock is an hour off, ahead in one process and behind in another. No rule about
  * money asks it: due dates, expiries and the ledger's times are SQL's now(), the database's own clock. What does hang on
- * it is who is let in: tokens expire by it, and webhooks signed an hour away are refused, so that purchases wait for
- * the comparison with Stripe, which this scenario waits for too.
+ * it is who is let in: a token of just now is refused (401) where the clock is behind, and webhooks signed an hour away
+ * are refused, so that purchases wait for the comparison with Stripe, which this scenario waits for too.
  */
 import { randomFrom } from "../../src/dev/stripe/faults.ts"
 import { underLoad } from "./load.ts"
@@ -57,6 +57,8 @@ export const scenario: Scenario = {
   run: async (task) => {
     const clocks = [hour, -hour]
     const stage = await openStage(task, { services: 2, clocks })
-    return underLoad(stage, { processes: 2, lanes: 8 }, () => wrongClock(stage, task.milliseconds, clocks))
+    return underLoad(stage, { processes: 2, lanes: 8, besides: [401] }, () =>
+      wrongClock(stage, task.milliseconds, clocks)
+    )
   }
 }
