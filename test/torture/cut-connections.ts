@@ -35,7 +35,8 @@ export const cutConnections = async (stage: Stage, milliseconds: number) => {
   )
   return {
     facts: {
-      "connections cut in the middle of a statement": proxy.cuts(),
+      "connections cut in the middle of a statement": proxy.cuts().all,
+      "of them when the server had answered": proxy.cuts().answered,
       "times all were cut at once": massCuts,
       "connections cut that way": all
     },

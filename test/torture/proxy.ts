@@ -28,14 +28,21 @@ export interface Proxy {
    */
   readonly ambush: (text: string, moment: Moment, strike: (wire: Wire) => Promise<void>) => { readonly called: boolean }
   readonly clearAmbushes: () => void
-  /** Cuts this share of the statements, chosen by the dice, in the middle: sent, and no answer. 0 stops it. */
+  /**
+   * Cuts this share of the statements, chosen by the dice, in the middle: sent, and their answer never passed on. Some
+   * are cut while the server is at work, some when it has committed. 0 stops it.
+   */
   readonly cutSome: (share: number, random: () => number) => void
-  readonly cuts: () => number
+  /** How many were cut that way, and before how many of them the server had answered. */
+  readonly cuts: () => { readonly all: number; readonly answered: number }
   readonly cutAll: () => number
   /** How many are connected just now. */
   readonly connections: () => number
   readonly close: () => Promise<void>
 }
+
+/** Milliseconds that a statement that is to be cut may be at work, at most: about what one takes. */
+const atWork = 20
 
 const readyForQuery = "Z".charCodeAt(0)
 const sync = "S".charCodeAt(0)
@@ -76,7 +83,7 @@ export const startProxy = async (target: number): Promise<Proxy> => {
   const wires = new Set<Wire>()
   let cutShare = 0
   let dice = () => 1
-  let cuts = 0
+  const cuts = { all: 0, answered: 0 }
 
   const taken = (sent: Buffer, moment: Moment) => {
     for (const ambush of ambushes) {
@@ -108,6 +115,8 @@ export const startProxy = async (target: number): Promise<Proxy> => {
     const fromClient = messages(true)
     const fromServer = messages(false)
     let sent = Buffer.alloc(0)
+    /** To be cut: nothing more is passed on. */
+    let isDoomed = false
 
     client.on("data", (chunk: Buffer) => {
       sent = Buffer.concat([sent, chunk])
@@ -117,12 +126,18 @@ export const startProxy = async (target: number): Promise<Proxy> => {
       const ambush = taken(sent, "sent")
       if (ambush !== undefined) return void ambush.strike(wire)
       if (cutShare > 0 && dice() < cutShare) {
-        cuts += 1
-        wire.cut()
+        cuts.all += 1
+        isDoomed = true
+        setTimeout(() => wire.cut(), dice() * atWork)
       }
     })
     upstream.on("data", (chunk: Buffer) => {
       const isReady = fromServer(chunk).includes(readyForQuery)
+      if (isDoomed) {
+        if (!isReady) return
+        cuts.answered += 1
+        return wire.cut()
+      }
       const ambush = isReady ? taken(sent, "committed") : undefined
       if (isReady) sent = Buffer.alloc(0)
       if (ambush === undefined) return void client.write(chunk)
@@ -163,7 +178,7 @@ export const startProxy = async (target: number): Promise<Proxy> => {
       cutShare = share
       dice = random
     },
-    cuts: () => cuts,
+    cuts: () => ({ ...cuts }),
     cutAll,
     connections: () => wires.size,
     close: async () => {
