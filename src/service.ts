@@ -1,5 +1,6 @@
 /** The whole service as one layer: HTTP, its database, and the worker where this process runs it. */
-import { HttpServer, HttpServerError } from "@effect/platform"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerError from "@effect/platform/HttpServerError"
 import { Data, Effect, Layer, Predicate } from "effect"
 import { AppSettings, type Settings } from "./config.ts"
 import { layer as database } from "./database/database.ts"

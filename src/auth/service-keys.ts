@@ -1,6 +1,6 @@
 /** Service keys: those of the environment, compared in constant time, and those of the table, looked up by their hash. */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto"
-import type { SqlClient } from "@effect/sql"
+import type * as SqlClient from "@effect/sql/SqlClient"
 import { Clock, Data, Deferred, Effect, Redacted, Schema } from "effect"
 import { Scope } from "../contract/scopes.ts"
 import { call } from "../database/call.ts"

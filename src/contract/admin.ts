@@ -1,5 +1,7 @@
 /** For administrators: a user's Cloud Sync, and giving it. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
 import { AdminAuth } from "./auth.ts"
 import { SyncGiftNotFound } from "./errors.ts"

@@ -1,5 +1,6 @@
 /** The whole contract. The server, the typed client and the OpenAPI document all come from it. */
-import { HttpApi, OpenApi } from "@effect/platform"
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { admin } from "./admin.ts"
 import { credits } from "./credits.ts"
 import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable, TooManyRequests } from "./errors.ts"

@@ -1,5 +1,7 @@
 /** Who may call: what a route asks for, and what its handler learns of the caller. */
-import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "@effect/platform"
+import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
+import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Context, Schema } from "effect"
 import { Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized } from "./errors.ts"
 

@@ -1,5 +1,7 @@
 /** Internal gifts: what the auth service asks for somebody who has just registered. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
 import { ServiceAuth } from "./auth.ts"
 import { credits, input, text, userId } from "./fields.ts"

@@ -1,5 +1,5 @@
 /** The OpenAPI document of the contract. HttpApi writes it all but for errors, which it takes for its own kind. */
-import { OpenApi } from "@effect/platform"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Api } from "./api.ts"
 import { problemContentType } from "./problem.ts"
 

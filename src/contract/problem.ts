@@ -1,5 +1,5 @@
 /** What an error looks like on the wire: RFC 9457, with the fields that clients of ours have always read. */
-import { HttpApiSchema } from "@effect/platform"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { Schema } from "effect"
 
 export const problemContentType = "application/problem+json"

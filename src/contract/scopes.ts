@@ -1,5 +1,5 @@
 /** What a service key is good for, and which route needs what. The same list as the type credits.service_scope. */
-import { OpenApi } from "@effect/platform"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Context, Schema } from "effect"
 
 export const Scope = Schema.Literal("read", "use", "reserve", "refund", "grant", "init", "gifts", "sync")

@@ -1,5 +1,7 @@
 /** Cloud Sync, paid in credits: what an app asks for the signed-in person. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
 import { UserAuth } from "./auth.ts"
 import { IdempotencyKeyReused, InsufficientCredits, SyncAlreadyActive, SyncGifted, SyncNotActive } from "./errors.ts"

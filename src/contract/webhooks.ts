@@ -1,5 +1,7 @@
 /** What Stripe tells us. */
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
 import { PaymentsNotConfigured } from "./errors.ts"
 import { LargeBody } from "./large-body.ts"

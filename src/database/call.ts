@@ -1,5 +1,5 @@
 /** The only way from TypeScript to a SQL function: one call, one statement, one transaction. */
-import { SqlClient } from "@effect/sql"
+import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, ParseResult, Predicate, Schedule, Schema } from "effect"
 import { Refused, Unavailable } from "./errors.ts"

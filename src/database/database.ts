@@ -1,5 +1,5 @@
 /** The pool: every connection acts as one role, which may call functions and touch nothing else. */
-import { PgClient } from "@effect/sql-pg"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { Duration, Effect, Predicate, Redacted } from "effect"
 import pg from "pg"

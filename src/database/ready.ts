@@ -1,6 +1,6 @@
 /** Whether a database is one that this service can work on. */
 import * as fs from "node:fs/promises"
-import { SqlClient } from "@effect/sql"
+import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect, Predicate, Schema } from "effect"
 

@@ -2,7 +2,7 @@
  * Debits that arrive together travel together. With a slot free and nobody waiting a debit goes alone, at once;
  * under load those that wait go in one call of credits.use_many, one transaction, each with its own outcome.
  */
-import type { SqlClient } from "@effect/sql"
+import type * as SqlClient from "@effect/sql/SqlClient"
 import { Cause, Context, Deferred, Effect, Exit, FiberId, Layer, Option, Predicate, Schema } from "effect"
 import { debited } from "../contract/ledger.ts"
 import { call, tryAgainWithin } from "./call.ts"

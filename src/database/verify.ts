@@ -1,5 +1,5 @@
 /** Whether the books are true, and whether history is still what it was. */
-import { SqlClient } from "@effect/sql"
+import * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import { Unavailable } from "./errors.ts"
 

@@ -2,7 +2,7 @@
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { Command } from "@effect/platform"
+import * as Command from "@effect/platform/Command"
 import { Console, Effect } from "effect"
 import { readDevSettings } from "../config.ts"
 import { sharedPostgres } from "../database/embedded.ts"

@@ -1,5 +1,7 @@
 /** Routes that exist in development only, on the port of the service. */
-import { HttpApiBuilder, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect, Layer, ParseResult, Schema } from "effect"
 import { invalid } from "../http/invalid.ts"
 import { type Issuer, Person } from "./issuer.ts"

@@ -1,5 +1,5 @@
 /** For administrators. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect } from "effect"
 import { SyncDetails } from "../contract/admin.ts"
 import { Api } from "../contract/api.ts"

@@ -1,5 +1,5 @@
 /** From a handler to its one function call and back: refusals become the errors of the contract. */
-import type { SqlClient } from "@effect/sql"
+import type * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import {
   DailyCapReached,

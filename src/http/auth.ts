@@ -1,5 +1,7 @@
 /** Credentials off the request, judged: the contract's middleware. */
-import { HttpApi, HttpRouter, HttpServerRequest } from "@effect/platform"
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Layer, Option } from "effect"
 import { type AppKey, serviceKeys } from "../auth/service-keys.ts"

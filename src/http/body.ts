@@ -1,5 +1,6 @@
 /** A request's body: JSON, bounded, and whatever is wrong with it said in words. */
-import { FileSystem, HttpIncomingMessage } from "@effect/platform"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type { IncomingMessage } from "node:http"
 import { Effect, Layer, Option } from "effect"
 import { PayloadTooLarge } from "../contract/errors.ts"

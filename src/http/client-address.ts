@@ -1,6 +1,6 @@
 /** Where a request came from: what guesses and strangers are counted by. */
 import { isIP } from "node:net"
-import { HttpServerRequest } from "@effect/platform"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect, Option } from "effect"
 import { AppSettings } from "../config.ts"
 

@@ -1,5 +1,7 @@
 /** Which browser pages may call us. */
-import { Headers, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as Headers from "@effect/platform/Headers"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 
 const allowedMethods = "GET, POST, DELETE"
 const allowedHeaders = "Authorization, Content-Type, Idempotency-Key, X-App-Id, X-Request-Id"

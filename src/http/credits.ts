@@ -1,5 +1,5 @@
 /** Personal credits: for the person whom the token names. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { Api } from "../contract/api.ts"
 import { CurrentUser } from "../contract/auth.ts"

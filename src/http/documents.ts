@@ -1,5 +1,6 @@
 /** The contract for readers: /openapi.json for machines, /docs for people. */
-import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect } from "effect"
 import { openApi } from "../contract/openapi.ts"
 import { docsPage } from "./docs-page.ts"

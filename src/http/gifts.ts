@@ -1,5 +1,5 @@
 /** Gift codes: for the person whom the token names, and a look for anybody. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"

@@ -1,5 +1,5 @@
 /** For whoever watches the process. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Deferred, Effect, FiberId } from "effect"
 import { Api } from "../contract/api.ts"
 import { ServiceUnavailable } from "../contract/errors.ts"

@@ -1,5 +1,5 @@
 /** Internal credits: for any user, asked by a service. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { Api } from "../contract/api.ts"
 import { CurrentService } from "../contract/auth.ts"

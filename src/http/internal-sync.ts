@@ -1,5 +1,5 @@
 /** Internal sync: for services of ours. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect } from "effect"
 import { Api } from "../contract/api.ts"
 import { CurrentService } from "../contract/auth.ts"

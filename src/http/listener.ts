@@ -1,7 +1,7 @@
 /** The listening socket, and its end: nobody who was let in goes without an answer. */
 import * as http from "node:http"
 import type { Socket } from "node:net"
-import { HttpServer } from "@effect/platform"
+import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"

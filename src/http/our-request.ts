@@ -1,5 +1,6 @@
 /** The request as the routes see it: the platform's, but for its path and its body. */
-import { HttpIncomingMessage, HttpServerRequest } from "@effect/platform"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Inspectable } from "effect"
 import { bodyJson, bodyText } from "./body.ts"

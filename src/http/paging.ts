@@ -1,5 +1,5 @@
 /** Lists that go on: where, says the Link header. */
-import { HttpServerRequest } from "@effect/platform"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect } from "effect"
 import { AppSettings } from "../config.ts"
 import { answerHeader } from "./request-state.ts"

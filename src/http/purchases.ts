@@ -1,5 +1,5 @@
 /** Buying credits: a purchase in the books, then a payment in Stripe, never both in one transaction. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"

@@ -1,5 +1,8 @@
 /** The whole contract as an app that serves itself on whatever listens. */
-import { HttpApi, HttpApiBuilder, HttpMiddleware, HttpServer } from "@effect/platform"
+import * as HttpApi from "@effect/platform/HttpApi"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"

@@ -1,5 +1,5 @@
 /** Stripe's events: believed if signed, stored and applied by one function, answered when that is committed. */
-import { HttpApiBuilder } from "@effect/platform"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Clock, Effect, Schema } from "effect"
 import { Api } from "../contract/api.ts"
 import { verified } from "../stripe/webhook.ts"

@@ -1,5 +1,5 @@
 /** The worker: what the clock and the queue ask for, done beside the HTTP service or in a process of its own. */
-import { PgClient } from "@effect/sql-pg"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Layer, Ref, Schedule } from "effect"
 import { AppSettings } from "../config.ts"
 import { makePool } from "../database/database.ts"
