@@ -295,5 +295,8 @@ test("every invariant that is checked is broken by a test", async () => {
   const folder = import.meta.dirname
   const files = (await fs.readdir(folder)).filter((file) => /^verify.*\.test\.ts$/.test(file))
   const texts = await Promise.all(files.map((file) => fs.readFile(path.join(folder, file), "utf8")))
-  expect(invariants.filter((invariant) => !texts.some((text) => text.includes(`"${invariant}"`)))).toEqual([])
+  // As "held", or with whose books it is: `seal_head ${ada}`.
+  const isNamed = (invariant: string | undefined) =>
+    texts.some((text) => new RegExp(`["\`]${invariant}["\` ]`).test(text))
+  expect(invariants.filter((invariant) => !isNamed(invariant))).toEqual([])
 })
