@@ -112,6 +112,19 @@ const rows: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     transaction_id: id,
     answer: {}
   },
+  "credits.service_key_days": { key_id: id, day: "2026-03-01", spent: 1 },
+  "credits.service_keys": {
+    id,
+    app_id: "chat",
+    scopes: ["use"],
+    prefix: "abcdefg1",
+    hash: digest,
+    daily_cap: 5,
+    first_id: uuid(3),
+    replaces_id: uuid(4),
+    created_at: now,
+    created_by: "Ada"
+  },
   "credits.settings": {},
   "credits.stripe_customers": { user_id: "u", livemode: false, customer_id: "cus_1", created_at: now },
   "credits.stripe_events": {
@@ -278,6 +291,14 @@ const breaks: Readonly<Record<string, ReadonlyArray<string>>> = {
   reservations_status_check: ["status = 'gone', answer = null, committed_amount = null, transaction_id = null"],
   seal_heads_debts_check: ["debt_ids = null", "debts_hash = null"],
   seals_digest_check: ["digest = digest || '0'", "digest = repeat('A', 64)", "digest = ''"],
+  service_keys_app_id_check: ["app_id = ' x'", "app_id = 'x '", "app_id = 'ü'"],
+  service_keys_created_by_check: ["created_by = ''", `created_by = ${long(129)}`],
+  service_keys_daily_cap_check: ["daily_cap = 0"],
+  service_keys_expires_at_check: ["expires_at = created_at - interval '1 second'"],
+  service_keys_first_id_check: ["first_id = id", "replaces_id = null"],
+  service_keys_prefix_check: ["prefix = 'abcdefg'", "prefix = 'abcdefg12'", "prefix = 'ABCDEFG1'"],
+  service_keys_revoked_check: ["revoked_at = now()", "revoked_by = 'Ada'"],
+  service_keys_scopes_check: ["scopes = '{}'", "scopes = array[null]::credits.service_scope[]"],
   settings_id_check: ["id = 2"],
   settings_low_balance_threshold_check: ["low_balance_threshold = 0", "low_balance_threshold = 1000000001"],
   stripe_customers_customer_id_check: ["customer_id = 'cus_'", "customer_id = 'acct_1'"],
@@ -448,11 +469,16 @@ test.each(tables)("%s: no column that must be there is null (23502)", async (tab
 
 /** Another value of a column that is part of some key. */
 const different = (column: string, type: string) =>
-  column === "code" || column === "digest"
+  ["code", "digest", "prefix"].includes(column)
     ? `translate("${column}", '0123', '1230')`
-    : ({ uuid: `'${other}'::uuid`, bigint: `${column} + 1`, integer: `${column} + 1`, boolean: `not ${column}` }[
-        type
-      ] ?? (type.startsWith("timestamp") || type === "date" ? `${column} + interval '1 day'` : `${column} || '1'`))
+    : ({
+        uuid: `'${other}'::uuid`,
+        bigint: `${column} + 1`,
+        integer: `${column} + 1`,
+        boolean: `not ${column}`,
+        bytea: `sha256(${column})`
+      }[type] ??
+      (type.startsWith("timestamp") || type === "date" ? `${column} + interval '1 day'` : `${column} || '1'`))
 
 test.each(tables)("%s: every key is one (23505)", async (table) => {
   const keys = await db.query(

@@ -21,7 +21,7 @@ test.each([
   {
     what: "security definer function without its search_path pinned",
     query: `select p.oid::regprocedure from ${functions}
-      and p.prosecdef and p.proconfig is distinct from '{"search_path=pg_catalog, pg_temp"}'`
+      and p.prosecdef and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)`
   },
   {
     what: "function that PUBLIC may call",
