@@ -36,7 +36,9 @@ export const makePool = (options: DatabaseOptions) =>
         max: options.maxConnections,
         connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
         statement_timeout: Duration.toMillis(options.statementTimeout),
-        keepAlive: true
+        keepAlive: true,
+        // A machine that is gone says nothing; by the system's own rules nobody would ask it for two hours.
+        keepAliveInitialDelayMillis: 30_000
       })
       // A connection that the server ended: idle, the pool replaces it at the next call; in use, its query fails.
       pool.on("error", () => undefined)

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto"
+import * as fs from "node:fs/promises"
 import { Effect, Either, Exit, Layer, Redacted, Schema, Scope } from "effect"
 import { afterAll, expect, onTestFinished, test } from "vitest"
 import { call } from "../../src/database/call.ts"
@@ -122,3 +123,26 @@ test("debits that travel together with a silent server are told in time, keyed o
   await holder.release()
   stopped.go()
 })
+
+/** Hundredths of a second until the system asks whether the other end is still there, by the port of this end. */
+const keepAliveTimers = async () => {
+  const table = await fs.readFile("/proc/net/tcp", "utf8")
+  // `1: local remote state queues timer:when …`, in hexadecimal; timer 2 is the one that keeps alive.
+  const rows = [...table.matchAll(/^\s*\d+: \w+:(\w+) \S+ \S+ \S+ 02:(\w+)/gm)]
+  return new Map(rows.map(([, port = "", when = ""]) => [Number.parseInt(port, 16), Number.parseInt(when, 16)]))
+}
+
+// Only Linux tells.
+test.skipIf(process.platform !== "linux")(
+  "a connection asks every half minute whether the server's machine is there",
+  async () => {
+    const userId = await db.userWith(10)
+    expect(await use(userId, "one")).toMatchObject({ _tag: "Right" })
+    const [row] = await db.query("select client_port from pg_stat_activity where application_name = $1", [application])
+    const left = await eventually(
+      async () => (await keepAliveTimers()).get(row.client_port),
+      (when) => when !== undefined
+    )
+    expect(left).toBeLessThanOrEqual(3000)
+  }
+)

@@ -1,7 +1,7 @@
 /** Fault 1: PostgreSQL is killed whole, again and again, and the service comes back by itself each time. */
 import { randomFrom } from "../../src/dev/stripe/faults.ts"
 import { underLoad } from "./load.ts"
-import type { Scenario } from "./scenario.ts"
+import { atLeast, type Scenario } from "./scenario.ts"
 import { openStage, type Stage } from "./stage.ts"
 import { sleep, until } from "./wait.ts"
 
@@ -10,10 +10,11 @@ export interface KillOptions {
   readonly work: number
   /** Milliseconds that the server is away, at most. */
   readonly away: number
+  readonly atLeast: number
 }
 
-/** Kills for as long as it has; one more is begun while there is time. */
-export const killPostgres = async (stage: Stage, milliseconds: number, { work, away }: KillOptions) => {
+/** Kills for as long as it has, and until there were as many as there should be. */
+export const killPostgres = async (stage: Stage, milliseconds: number, { work, away, atLeast: least }: KillOptions) => {
   const random = randomFrom(stage.task.seed)
   const wrong: Array<string> = []
   const pids = stage.services.map((service) => service.process().pid)
@@ -22,7 +23,7 @@ export const killPostgres = async (stage: Stage, milliseconds: number, { work, a
   let killed = 0
   let saidNotReady = 0
   const deadline = performance.now() + milliseconds
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline || kills < least) {
     await sleep(random() * work)
     killed += await stage.postgres.kill()
     kills += 1
@@ -69,7 +70,7 @@ export const scenario: Scenario = {
   run: async (task) => {
     const stage = await openStage(task, { services: 2 })
     return underLoad(stage, { processes: 4, lanes: 8 }, () =>
-      killPostgres(stage, task.milliseconds, { work: 1500, away: 1200 })
+      killPostgres(stage, task.milliseconds, { work: 1500, away: 1200, atLeast: atLeast(100, scenario, task) })
     )
   }
 }

@@ -7,7 +7,7 @@ import { field, type Lane, text } from "./lane.ts"
 import type { Request } from "./journal.ts"
 import { underLoad } from "./load.ts"
 import * as requests from "./requests.ts"
-import type { Scenario } from "./scenario.ts"
+import { atLeast, type Scenario } from "./scenario.ts"
 import { openStage, type Stage } from "./stage.ts"
 import { sleep } from "./wait.ts"
 
@@ -86,7 +86,11 @@ const rememberedBy = (stage: Stage, { request }: Victim) =>
 /** The same answer for what was refused: nothing was done, so there is nothing to remember. */
 const isRefusal = (status: number) => status >= 400 && status < 500
 
-export const killService = async (stage: Stage, milliseconds: number) => {
+/** After so many there is nothing more to learn. */
+const mostWrong = 10
+
+/** Kills for as long as it has, and until there were as many as there should be. */
+export const killService = async (stage: Stage, milliseconds: number, least: number) => {
   const { proxy } = stage
   const [service] = stage.services
   if (proxy === undefined || service === undefined) throw new Error("this needs a service behind a wire")
@@ -98,7 +102,7 @@ export const killService = async (stage: Stage, milliseconds: number) => {
   let kills = 0
   let replays = 0
   const deadline = performance.now() + milliseconds
-  while (performance.now() < deadline) {
+  while ((performance.now() < deadline || kills < least) && wrong.length < mostWrong) {
     const victim = await nextVictim()
     if (victim === undefined) break
     const { request } = victim
@@ -154,6 +158,8 @@ export const scenario: Scenario = {
   minutes: 5,
   run: async (task) => {
     const stage = await openStage(task, { proxied: true })
-    return underLoad(stage, { processes: 2, lanes: 8, mayLose: true }, () => killService(stage, task.milliseconds))
+    return underLoad(stage, { processes: 2, lanes: 8, mayLose: true }, () =>
+      killService(stage, task.milliseconds, atLeast(100, scenario, task))
+    )
   }
 }

@@ -34,6 +34,13 @@ export interface Scenario {
   readonly run: (task: Task) => Promise<Outcome>
 }
 
+/**
+ * So many of what is counted: as many as are asked for in the minutes that a scenario usually takes. Where the machine
+ * is slow it goes on for longer.
+ */
+export const atLeast = (count: number, { minutes }: Pick<Scenario, "minutes">, { milliseconds }: Task) =>
+  Math.round((count * milliseconds) / (minutes * 60_000))
+
 export interface Performed extends Outcome {
   readonly name: string
   readonly seconds: number
