@@ -5,17 +5,23 @@ import type { Scenario } from "./scenario.ts"
 import { openStage, type Stage } from "./stage.ts"
 import { sleep, until } from "./wait.ts"
 
-export const cutConnections = async (stage: Stage, milliseconds: number) => {
+export interface CutOptions {
+  /** From 0 to 1: of the statements that are cut. */
+  readonly share: number
+  readonly atLeast: number
+}
+
+/** Cuts for as long as it has, and until there were as many as there should be. */
+export const cutConnections = async (stage: Stage, milliseconds: number, { share, atLeast: least }: CutOptions) => {
   const { proxy } = stage
   if (proxy === undefined) throw new Error("this needs a service behind a wire")
   const random = randomFrom(stage.task.seed)
   const pids = stage.services.map((service) => service.process().pid)
   let all = 0
   let massCuts = 0
-  // Sent and never answered; or answered, committed that is, and the answer lost.
-  proxy.cutSome(0.03, random)
+  proxy.cutSome(share, random)
   const deadline = performance.now() + milliseconds
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline || proxy.cuts().all < least) {
     await sleep(200 + random() * 1500)
     if (random() < 0.4) {
       all += proxy.cutAll()
@@ -50,6 +56,8 @@ export const scenario: Scenario = {
   minutes: 2,
   run: async (task) => {
     const stage = await openStage(task, { proxied: true, services: 2 })
-    return underLoad(stage, { processes: 4, lanes: 8 }, () => cutConnections(stage, task.milliseconds))
+    return underLoad(stage, { processes: 4, lanes: 8 }, () =>
+      cutConnections(stage, task.milliseconds, { share: 0.03, atLeast: 1 })
+    )
   }
 }

@@ -56,7 +56,7 @@ test("PostgreSQL stands still", slow, async () => {
 })
 
 test("connections are cut", slow, async () => {
-  const trouble = await cutConnections(stage, 1000)
+  const trouble = await cutConnections(stage, 0, { share: 0.1, atLeast: 5 })
   expect(outcome(trouble, "connections cut in the middle of a statement")).toBeGreaterThan(0)
 })
 
@@ -76,5 +76,5 @@ test("what was acknowledged is there once, and nothing else", slow, async () => 
   await clients.stop()
   const { facts, wrong } = await reckon(stage, { mayLose: true })
   expect(wrong).toEqual([])
-  expect(facts["acknowledged"]).toBeGreaterThan(100)
+  expect(facts["acknowledged"]).toBeGreaterThan(50)
 })
