@@ -69,16 +69,14 @@ const credentials = ["authorization", "x-service-key", "stripe-signature"]
 const saysWho = ({ headers }: HttpServerRequest.HttpServerRequest) => credentials.some((name) => name in headers)
 
 const logLine = (request: HttpServerRequest.HttpServerRequest, state: RequestState, status: number, since: number) =>
-  Effect.logInfo("request").pipe(
-    Effect.annotateLogs({
-      requestId: state.id,
-      method: request.method,
-      route: state.route,
-      status,
-      ms: Math.round((performance.now() - since) * 10) / 10,
-      caller: state.caller
-    })
-  )
+  Effect.logInfo("request", {
+    requestId: state.id,
+    method: request.method,
+    route: state.route,
+    status,
+    ms: Math.round((performance.now() - since) * 10) / 10,
+    caller: state.caller
+  })
 
 /** The router as one app that never fails. */
 export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppOptions) =>

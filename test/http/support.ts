@@ -4,6 +4,7 @@ import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest, HttpServ
 import { Clock, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { afterAll } from "vitest"
+import { jsonLine } from "../../src/logs.ts"
 import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
@@ -119,7 +120,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     ...options.settings
   }
   const lines: Array<string> = []
-  const logger = Logger.map(Logger.jsonLogger, (line) => void lines.push(line))
+  const logger = Logger.map(jsonLine, (line) => void lines.push(line))
   const database = Database.layer({
     url: settings.databaseUrl,
     role: "mana_service",
