@@ -2,11 +2,15 @@
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { Data, Effect, Schema } from "effect"
+import { Data, Effect, Predicate, Schedule, Schema } from "effect"
 import * as migrations from "graphile-migrate"
 import { clearAllPools } from "graphile-migrate/dist/pg.js"
 
-export class MigrationError extends Data.TaggedError("MigrationError")<{ readonly message: string }> {}
+export class MigrationError extends Data.TaggedError("MigrationError")<{
+  readonly message: string
+  /** Somebody held a table for longer than a migration waits; nothing was changed. */
+  readonly isHeldUp?: boolean
+}> {}
 
 const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
 
@@ -34,9 +38,19 @@ export interface MigrationTarget {
   readonly shadowUrl?: string
   /** A superuser's connection, for `reset`; only development has one. */
   readonly rootUrl?: string
+  /** The folder of the migrations; ours unless said otherwise. */
+  readonly folder?: string
   /** One line a step; silent without it. */
   readonly log?: (line: string) => void
 }
+
+/**
+ * How long a migration waits for a table. Whoever comes after it waits behind it, debits included, so it gives way to
+ * what holds the table (a report, a backup) and comes back.
+ */
+const lockTimeout = "1s"
+/** It comes back after this, for so long. */
+const comesBack = Schedule.spaced("2 seconds").pipe(Schedule.upTo("15 minutes"))
 
 /** The settings of `.gmrc` for one database. */
 export const migrationSettings = (target: MigrationTarget) =>
@@ -45,7 +59,8 @@ export const migrationSettings = (target: MigrationTarget) =>
     process.env["PATH"] = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
     return {
       ...gmrc,
-      migrationsFolder: path.join(root, "migrations"),
+      migrationsFolder: target.folder ?? path.join(root, "migrations"),
+      pgSettings: { lock_timeout: lockTimeout },
       connectionString: target.url,
       ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
       // Only `reset` connects to it, but graphile-migrate wants one that differs.
@@ -57,7 +72,10 @@ export const migrationSettings = (target: MigrationTarget) =>
   })
 
 const failed = (cause: unknown) =>
-  new MigrationError({ message: cause instanceof Error ? cause.message : String(cause) })
+  new MigrationError({
+    message: cause instanceof Error ? cause.message : String(cause),
+    isHeldUp: Predicate.hasProperty(cause, "code") && cause.code === "55P03"
+  })
 
 /*
  * graphile-migrate keeps its connections for a moment after its work, and ends the process when one of them is lost:
@@ -69,6 +87,12 @@ const toTheEnd =
     Effect.flatMap(migrationSettings(target), (settings) =>
       Effect.tryPromise({ try: () => run(settings), catch: failed }).pipe(
         Effect.uninterruptible,
+        Effect.tapError(({ isHeldUp, message }) =>
+          isHeldUp === true
+            ? Effect.sync(() => target.log?.(`Held up by a lock (${message}): trying again until it is free.`))
+            : Effect.void
+        ),
+        Effect.retry({ schedule: comesBack, while: ({ isHeldUp }) => isHeldUp === true }),
         Effect.ensuring(Effect.sync(clearAllPools))
       )
     )
