@@ -243,11 +243,11 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
   }
 
   /** A client in this process, for what has to be done step by step. */
-  const makeOwnLane = (name: string) => {
+  const makeOwnLane = (name: string, at: ReadonlyArray<string> = origins) => {
     const { journal } = newJournal(name)
     const random = randomFrom(task.seed)
     const lane = makeLane({
-      origins,
+      origins: at,
       simulator: stripe.url,
       serviceKey,
       tokens,
@@ -261,6 +261,7 @@ export const openStage = async (task: Task, options: StageOptions = {}) => {
 
   return {
     task,
+    dataDir,
     postgres,
     proxy,
     services,

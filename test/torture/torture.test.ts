@@ -4,7 +4,9 @@
  */
 import * as path from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { type Archive, backUp, makeArchive } from "./backup.ts"
 import { cutConnections } from "./cut-connections.ts"
+import { deployNext } from "./deploy.ts"
 import { exhaustPool } from "./exhaust-pool.ts"
 import { freezePostgres } from "./freeze-postgres.ts"
 import { fillDisk, smallDisk, smallSettings } from "./full-disk.ts"
@@ -19,14 +21,16 @@ console.log(`torture: TORTURE_SEED=${seed}`)
 
 const { task, end } = await prepare({ seed, milliseconds: 20_000, say: () => undefined })
 const disk = await smallDisk(task, 400)
+let archive: Archive
 let stage: Stage
 let clients: ReturnType<Stage["startClients"]>
 
 beforeAll(async () => {
+  archive = await makeArchive(task)
   stage = await openStage(task, {
     proxied: true,
     ...(disk.folder === undefined ? {} : { dataDir: path.join(disk.folder, "data") }),
-    settings: [...smallSettings, "max_connections=60"]
+    settings: [...smallSettings, ...archive.settings, "max_connections=60"]
   })
   clients = stage.startClients(2, 6)
 }, 60_000)
@@ -70,6 +74,16 @@ test.skipIf(disk.folder === undefined)("the disk is full", slow, async () => {
   const { folder = "" } = disk
   const trouble = await fillDisk(stage, folder, 1, { full: 800, work: 200 })
   expect(outcome(trouble, "times the disk was full")).toBeGreaterThan(0)
+})
+
+test("a backup is taken, and restored to a point in time", slow, async () => {
+  const trouble = await backUp(stage, archive, { milliseconds: 1, work: 300 })
+  expect(outcome(trouble, "acknowledged before the points, all there")).toBeGreaterThan(50)
+})
+
+test("the next version comes, and both are at work", slow, async () => {
+  const trouble = await deployNext(stage, 300, { behindReader: false })
+  expect(outcome(trouble, "the migration took, ms")).toBeGreaterThan(0)
 })
 
 test("what was acknowledged is there once, and nothing else", slow, async () => {
