@@ -13,6 +13,8 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --chown=node:node package.json .gmrc ./
 COPY --chown=node:node migrations migrations
 COPY --chown=node:node src src
+# For whoever works in the container: mana-credits keys list, mana-credits verify …
+RUN chmod +x src/main.ts && ln -s /app/src/main.ts /usr/local/bin/mana-credits
 USER node
 EXPOSE 3061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3061}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

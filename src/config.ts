@@ -217,7 +217,7 @@ const read = <A>(config: Config.Config<A>) =>
 /** Everything `serve` and `worker` need. */
 export const readSettings: Effect.Effect<Settings, SettingsError> = read(settings)
 
-/** All that `migrate` and `verify` need. */
+/** All that `migrate`, `verify` and `keys` need. */
 export const readDatabaseUrl: Effect.Effect<Redacted.Redacted, SettingsError> = read(databaseUrl)
 
 export const readDevSettings: Effect.Effect<DevSettings, SettingsError> = read(

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** The command line: `node src/main.ts <command>`. Each command is loaded when it is asked for. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -11,6 +12,7 @@ const usage = `Usage: node src/main.ts <command>
   seal           prints one digest over all history, to be kept elsewhere
   verify         proves the books: prints what isn't true, and exits with 1 if there is anything;
                  --seal <digest>, any number of times: and whether history up to that seal is as it was
+  keys <command> service keys per app: create, list, revoke, rotate
   dev            the service with everything it needs, for development (npm run dev)
   db <command>   writes migrations: watch, commit, uncommit, status, reset (npm run db -- <command>)
 
@@ -45,6 +47,11 @@ const run = (command: string | undefined, args: ReadonlyArray<string>): Command 
       return Effect.flatMap(
         Effect.promise(() => import("./commands/verify.ts")),
         (verify) => verify.run(args)
+      )
+    case "keys":
+      return Effect.flatMap(
+        Effect.promise(() => import("./commands/keys.ts")),
+        (keys) => keys.run(args)
       )
     case "dev":
       return Effect.flatMap(

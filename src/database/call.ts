@@ -18,10 +18,10 @@ const parameter = (name: string) => `p_${name.replace(/[A-Z]/g, (letter) => `_${
 const encoded = (value: Arguments[string]) =>
   typeof value === "object" && value !== null && !(value instanceof Date) ? JSON.stringify(value) : value
 
-const statement = (name: string, args: Arguments) => {
+const invocation = (name: string, args: Arguments) => {
   const given = Object.entries(args).filter(([, value]) => value !== undefined)
   const list = given.map(([key], index) => `${parameter(key)} => $${index + 1}`).join(", ")
-  return { text: `select ${name}(${list}) as answer`, values: given.map(([, value]) => encoded(value)) }
+  return { text: `${name}(${list})`, values: given.map(([, value]) => encoded(value)) }
 }
 
 const field = (value: unknown, key: string) =>
@@ -78,9 +78,9 @@ export const call = <A, I>(
 ): Effect.Effect<A, Refused | Unavailable, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const { text, values } = statement(name, args)
+    const { text, values } = invocation(name, args)
     const since = performance.now()
-    const rows = yield* sql.unsafe<{ readonly answer: unknown }>(text, values).pipe(
+    const rows = yield* sql.unsafe<{ readonly answer: unknown }>(`select ${text} as answer`, values).pipe(
       // Interrupted, the client gives a connection that still works on its statement back to the pool, and the next
       // caller waits behind it: acting as another role than we logged in as, we may not cancel our own statement.
       Effect.uninterruptible,
@@ -101,4 +101,21 @@ export const call = <A, I>(
         )
       )
     )
+  })
+
+/** Calls a SQL function that answers with rows, as those of ops do: once, for a person who sees what came of it. */
+export const callRows = <A, I>(
+  name: string,
+  row: Schema.Schema<A, I>,
+  args: Arguments
+): Effect.Effect<ReadonlyArray<A>, Refused | Unavailable, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { text, values } = invocation(name, args)
+    const rows = yield* sql.unsafe(`select * from ${text}`, values).pipe(
+      Effect.uninterruptible,
+      Effect.catchAll(sorted),
+      Effect.catchTag("Conflict", ({ cause }) => new Unavailable({ cause }))
+    )
+    return yield* Effect.orDie(Schema.decodeUnknown(Schema.Array(row))(rows))
   })

@@ -8,7 +8,7 @@ import { atMost } from "../at_most.ts"
 export interface DatabaseOptions {
   readonly url: Redacted.Redacted
   /** The role the connections take on; the login role must be a member of it. Undefined: none but the login role. */
-  readonly role: "mana_service" | "mana_worker" | undefined
+  readonly role: "mana_service" | "mana_worker" | "mana_ops" | undefined
   readonly maxConnections: number
   /** Shown in pg_stat_activity. */
   readonly applicationName: string

@@ -21,8 +21,10 @@ const explained = (error: SqlError) => {
   const code = sqlstate(error)
   const cause = error.cause instanceof Error ? error.cause.message : String(error.cause)
   if (missingThings.has(code)) return unfit(notMigrated(cause))
-  if (code === "42501")
-    return unfit(`The login role may not act for the service (${cause}): grant it mana_service and mana_worker.`)
+  if (code === "42501") {
+    const needed = cause.includes("mana_ops") ? "mana_ops" : "mana_service and mana_worker"
+    return unfit(`The login role may not act as this command must (${cause}): grant it ${needed}.`)
+  }
   return unfit(`The database can't be reached: ${cause}`)
 }
 

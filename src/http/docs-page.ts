@@ -49,7 +49,7 @@ const Operation = Schema.Struct({
   operationId: Schema.String,
   summary: Schema.optional(Schema.String),
   description: Schema.optional(Schema.String),
-  security: Schema.Array(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  security: Schema.Array(Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String) })),
   parameters: Schema.Array(
     Schema.Struct({ name: Schema.String, in: Schema.String, required: Schema.Boolean, schema: Shape })
   ),
@@ -132,7 +132,9 @@ const schemasOf = (content: Readonly<Record<string, { readonly schema: Shape }>>
   Object.values(content ?? {}).map(({ schema }) => schema)
 
 const operationHtml = (method: string, path: string, operation: Operation) => {
-  const callers = operation.security.flatMap((each) => Object.keys(each)).map((name) => who[name] ?? name)
+  const callers = operation.security
+    .flatMap((each) => Object.entries(each))
+    .map(([name, scopes]) => [who[name] ?? name, ...scopes.map((scope) => `with <code>${scope}</code>`)].join(" "))
   const answers = Object.entries(operation.responses)
   return [
     `<section class="operation" id="${operation.operationId}">`,

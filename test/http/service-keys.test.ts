@@ -168,6 +168,67 @@ describe("the key of an app", () => {
   })
 })
 
+describe("a daily cap", () => {
+  const spent = async (id: string) => {
+    const [row] = await db.query("select spent from credits.service_key_days where key_id = $1", [id])
+    return row.spent
+  }
+  const untilMidnight = () => {
+    const now = new Date()
+    return Math.ceil((Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() + 1) - now.getTime()) / 1000)
+  }
+
+  test("64 debits at once: exactly the cap is spent, and the others are told until when to wait", async () => {
+    const { secret, id } = await createKey(db, { dailyCap: 40 })
+    const userIds = await Promise.all(Array.from({ length: 64 }, () => db.userWith(10)))
+    const answers = await Promise.all(
+      userIds.map((userId) => post(secret, "use", { ...debit, userId, amount: 1, idempotencyKey: "k" }))
+    )
+    const refused = answers.filter(({ status }) => status === 429)
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(40)
+    expect(refused).toHaveLength(24)
+    for (const { json, headers } of refused) {
+      expect(json).toMatchObject({ code: "daily_cap_reached", cap: 40, spent: 40 })
+      expect(headers.get("retry-after")).toBe(String(json.retryAfterSeconds))
+      expect(Math.abs(json.retryAfterSeconds - untilMidnight())).toBeLessThan(60)
+    }
+    expect(await spent(id)).toBe(40)
+    const rows = await db.query(
+      "select sum(amount) from credits.transactions where user_id = any ($1) and type = 'usage'",
+      [userIds]
+    )
+    expect(Number(rows[0].sum)).toBe(-40)
+  })
+
+  test("in a batch only the items beyond it are refused; what an item says of keys is its own", async () => {
+    const { secret, id } = await createKey(db, { dailyCap: 5 })
+    const other = await createKey(db, { dailyCap: 5 })
+    const userId = await db.userWith(100)
+    const items = [3, 3, 2].map((amount) => ({ ...debit, userId, amount, serviceKeyId: other.id }))
+    const { status, json } = await post(secret, "use-batch", { items })
+    expect(status).toBe(200)
+    expect(json.results).toMatchObject([
+      { ok: true },
+      { ok: false, error: { status: 429, code: "daily_cap_reached", cap: 5, spent: 3 } },
+      { ok: true }
+    ])
+    expect(await spent(id)).toBe(5)
+  })
+
+  test("holds count, and give back what they don't come to", async () => {
+    const { secret, id } = await createKey(db, { dailyCap: 5 })
+    const userId = await db.userWith(100)
+    const hold = (amount: number) => post(secret, "reserve", { userId, amount, reason: "test" })
+    const first = await hold(4)
+    expect(await hold(2)).toMatchObject({ status: 429, json: { code: "daily_cap_reached", cap: 5, spent: 4 } })
+    await post(secret, "commit", { reservationId: first.json.reservationId, amount: 1 })
+    const second = await hold(4)
+    expect(second.status).toBe(200)
+    await post(secret, "refund-reservation", { reservationId: second.json.reservationId })
+    expect(await spent(id)).toBe(1)
+  })
+})
+
 describe("what is no key", () => {
   test.each([
     ["of nobody", () => makeSecret().secret],
