@@ -1,7 +1,7 @@
 /** Service keys: those of the environment, compared in constant time, and those of the table, looked up by their hash. */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto"
 import type * as SqlClient from "@effect/sql/SqlClient"
-import { Clock, Data, Deferred, Effect, Redacted, Schema } from "effect"
+import { Clock, Data, Deferred, Effect, FiberId, Redacted, Schema } from "effect"
 import { Scope } from "../contract/scopes.ts"
 import { call } from "../database/call.ts"
 import { Overloaded, Unavailable } from "../database/errors.ts"
@@ -62,102 +62,111 @@ const isOneOf = (keys: ReadonlyArray<Redacted.Redacted>) => {
   }
 }
 
-const seconds = (count: number) => BigInt(count) * 1_000_000_000n
+export interface Limits {
+  /**
+   * How long a good answer counts, in seconds, from before it was asked for, so that nothing is older than it seems: a
+   * revoked key stops in this time, here and wherever else it is kept, whatever becomes of the database meanwhile.
+   */
+  readonly goodFor: number
+  /** The same of a bad answer. A wrong key stays wrong, but needn't be remembered. */
+  readonly badFor: number
+  /** Seconds after which a lookup is given up, and asked for anew by whoever comes next. */
+  readonly patience: number
+  /** Answers kept, good and bad apart: strangers can't push out those we know. */
+  readonly kept: number
+  /** Lookups at once: more than the keys there are need, and less than would use up the pool. */
+  readonly atOnce: number
+  /** Lookups that may be under way or wait; beyond it a caller is told to come back. */
+  readonly waiting: number
+}
 
-/**
- * How long an answer counts, from before it was asked for, so that nothing is older than it seems: a revoked key stops
- * in 20 seconds, here and wherever else it is kept, whatever becomes of the database meanwhile.
- */
-const goodFor = seconds(20)
-/** A wrong key stays wrong, but needn't be remembered. */
-const badFor = seconds(10)
-/** After this a lookup is given up, and asked for anew by whoever comes next. */
-const patience = 2
-/** Answers kept, good and bad apart: strangers can't push out those we know. */
-const kept = 1000
-/** Lookups at once. More than strangers can use up the pool with, and more than enough for the keys there are. */
-const atOnce = 4
-const waiting = 200
+const usual: Limits = { goodFor: 20, badFor: 10, patience: 2, kept: 1000, atOnce: 4, waiting: 200 }
+
+interface Known {
+  /** On the clock that only goes forward, in nanoseconds. */
+  readonly since: bigint
+  readonly verdict: Verdict
+}
 
 interface Asked {
-  /** On the clock that only goes forward. */
   readonly since: bigint
-  readonly answer: Deferred.Deferred<Verdict, Unavailable | Overloaded>
+  readonly answer: Deferred.Deferred<Verdict, Unavailable>
 }
-
-/** A map that forgets its oldest entry when it is full. */
-const remember = <A>(entries: Map<string, A>, key: string, entry: A) => {
-  entries.delete(key)
-  entries.set(key, entry)
-  const [oldest] = entries.keys()
-  if (entries.size > kept && oldest !== undefined) entries.delete(oldest)
-}
-
-const inTime = Effect.timeoutFail({
-  duration: `${patience} seconds`,
-  onTimeout: () => new Unavailable({ cause: "looking a service key up took too long" })
-})
-
-// Handlers of money can't be interrupted; waiting can.
-const answerOf = ({ answer }: Asked) => inTime(Effect.interruptible(Deferred.await(answer)))
 
 /** Looks keys up by their hash: each once at a time, few at once, and not again while an answer counts. */
-const makeLookup = Effect.gen(function* () {
-  const database = yield* Effect.context<SqlClient.SqlClient>()
-  const permits = yield* Effect.makeSemaphore(atOnce)
-  const pending = new Map<string, Asked>()
-  const good = new Map<string, Asked>()
-  const bad = new Map<string, Asked>()
+const makeLookup = (limits: Limits) =>
+  Effect.gen(function* () {
+    const database = yield* Effect.context<SqlClient.SqlClient>()
+    const permits = yield* Effect.makeSemaphore(limits.atOnce)
+    const good = new Map<string, Known>()
+    const bad = new Map<string, Known>()
+    const pending = new Map<string, Asked>()
 
-  const ask = (hash: string, asked: Asked) =>
-    call("credits.service_key", Verdict, { hash }, { keyed: true }).pipe(
-      permits.withPermits(1),
-      inTime,
-      // Waiting for a permit ends, whoever asks.
-      Effect.interruptible,
-      Effect.provide(database),
-      Effect.tap(({ status }) =>
-        Effect.sync(() => {
-          if (pending.get(hash) !== asked) return
-          good.delete(hash)
-          remember(status === "active" ? good : bad, hash, asked)
-        })
-      ),
-      // It has no refusals.
-      Effect.catchTag("Refused", (refused) => Effect.die(refused)),
-      Effect.ensuring(
-        Effect.sync(() => {
-          if (pending.get(hash) === asked) pending.delete(hash)
-        })
-      ),
-      Effect.intoDeferred(asked.answer)
-    )
-
-  return (hash: string, isSuspect: () => boolean) =>
-    Effect.gen(function* () {
-      const now = yield* Clock.currentTimeNanos
-      const isFresh = (asked: Asked | undefined, during: bigint) => asked !== undefined && now - asked.since < during
-      for (const [asked, during] of [
-        [good.get(hash), goodFor],
-        [bad.get(hash), badFor],
-        [pending.get(hash), seconds(patience)]
-      ] as const) {
-        if (asked !== undefined && isFresh(asked, during)) return yield* answerOf(asked)
-      }
-      // Of an address that tries one after the other we look up none but what was good before.
-      if (!good.has(hash) && isSuspect()) return yield* Effect.succeed<Verdict>({ status: "unknown" })
-      if (pending.size >= waiting) return yield* new Overloaded()
-      const asked: Asked = { since: now, answer: yield* Deferred.make<Verdict, Unavailable | Overloaded>() }
-      pending.set(hash, asked)
-      // Of nobody's request: others may wait for it too.
-      yield* Effect.forkDaemon(ask(hash, asked))
-      return yield* answerOf(asked)
+    const inTime = Effect.timeoutFail({
+      duration: `${limits.patience} seconds`,
+      onTimeout: () => new Unavailable({ cause: "looking a service key up took too long" })
     })
-})
+
+    /** What was asked last stands last; the oldest is forgotten where there are too many. */
+    const remember = (entries: Map<string, Known>, hash: string, known: Known) => {
+      entries.delete(hash)
+      entries.set(hash, known)
+      const [oldest] = entries.keys()
+      if (entries.size > limits.kept && oldest !== undefined) entries.delete(oldest)
+    }
+
+    const isFresh = (since: bigint, now: bigint, during: number) => now - since < BigInt(during) * 1_000_000_000n
+
+    const ask = (hash: string, asked: Asked) => {
+      const isLatest = () => pending.get(hash) === asked
+      return call("credits.service_key", Verdict, { hash }, { keyed: true }).pipe(
+        permits.withPermits(1),
+        inTime,
+        // Waiting for a permit ends, whoever asks.
+        Effect.interruptible,
+        Effect.provide(database),
+        Effect.tap((verdict) =>
+          Effect.sync(() => {
+            if (!isLatest()) return
+            good.delete(hash)
+            remember(verdict.status === "active" ? good : bad, hash, { since: asked.since, verdict })
+          })
+        ),
+        // It has no refusals.
+        Effect.catchTag("Refused", (refused) => Effect.die(refused)),
+        Effect.ensuring(
+          Effect.sync(() => {
+            if (isLatest()) pending.delete(hash)
+          })
+        ),
+        Effect.intoDeferred(asked.answer)
+      )
+    }
+
+    // Handlers of money can't be interrupted; waiting can.
+    const answerOf = ({ answer }: Asked) => inTime(Effect.interruptible(Deferred.await(answer)))
+
+    return (hash: string, isSuspect: () => boolean): Effect.Effect<Verdict, Unavailable | Overloaded> =>
+      Effect.flatMap(Clock.currentTimeNanos, (now): Effect.Effect<Verdict, Unavailable | Overloaded> => {
+        const known = good.get(hash)
+        if (known !== undefined && isFresh(known.since, now, limits.goodFor)) return Effect.succeed(known.verdict)
+        const refused = bad.get(hash)
+        if (refused !== undefined && isFresh(refused.since, now, limits.badFor)) return Effect.succeed(refused.verdict)
+        const underWay = pending.get(hash)
+        if (underWay !== undefined && isFresh(underWay.since, now, limits.patience)) return answerOf(underWay)
+        // Of an address that tries one after the other we look up none but what was good before.
+        if (known === undefined && isSuspect()) return Effect.succeed<Verdict>({ status: "unknown" })
+        if (pending.size >= limits.waiting) return new Overloaded()
+        const asked: Asked = { since: now, answer: Deferred.unsafeMake(FiberId.none) }
+        pending.set(hash, asked)
+        // Of nobody's request: others may wait for it too.
+        return Effect.zipRight(Effect.forkDaemon(ask(hash, asked)), answerOf(asked))
+      })
+  })
 
 /** Makes the function that judges what a caller shows. */
-export const serviceKeys = (fromEnvironment: ReadonlyArray<Redacted.Redacted>) =>
-  Effect.map(makeLookup, (lookUp) => {
+export const serviceKeys = (fromEnvironment: ReadonlyArray<Redacted.Redacted>, limits: Limits = usual) =>
+  Effect.map(makeLookup(limits), (lookUp) => {
     const isHouseKey = isOneOf(fromEnvironment)
     const house: HouseKey = { status: "house" }
     return (

@@ -1,7 +1,7 @@
 /** `keys`: makes, lists, revokes and rotates service keys, for people who may act as mana_ops. */
 import { userInfo } from "node:os"
 import { parseArgs } from "node:util"
-import type { SqlClient } from "@effect/sql"
+import type * as SqlClient from "@effect/sql/SqlClient"
 import { Console, Data, Effect, Either, Predicate, Schema } from "effect"
 import { hashOf, makeSecret, prefixOf } from "../auth/service-keys.ts"
 import { readDatabaseUrl } from "../config.ts"

@@ -136,15 +136,13 @@ describe("strangers", () => {
     expect((await get(good.secret)).status).toBe(200)
     for (let n = 0; n < 5; n += 1) expect((await get(makeSecret().secret)).status).toBe(401)
 
-    // Whoever wants to know of a key now waits, until a look-up is given up after two seconds.
+    // Whoever wants to know of a key now waits, until the look-up is given up: that would be 503.
     const holder = await db.pool.connect()
+    onTestFinished(() => holder.release(true))
     await holder.query("begin; lock table credits.service_keys in access exclusive mode")
-    const since = performance.now()
     const guessed = await Promise.all(Array.from({ length: 300 }, () => get(makeSecret().secret)))
     expect(new Set(guessed.map(({ status }) => status))).toEqual(new Set([429]))
-    expect(performance.now() - since).toBeLessThan(2000)
     await holder.query("rollback")
-    holder.release()
     expect((await get(good.secret)).status).toBe(200)
   })
 

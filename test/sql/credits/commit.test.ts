@@ -150,3 +150,11 @@ test("refuses a hold that isn't there (CR006)", async () => {
 test("refuses null for a hold (CR006)", async () => {
   expect(await db.refused("credits.commit", { reservationId: null })).toMatchObject({ sqlstate: "CR006" })
 })
+
+test("where it names whose holds alone it may close, another's is none, open or closed (CR006)", async () => {
+  const { reservationId } = await held({ caller: "service:chat" })
+  const theirs = { reservationId, onlyOf: "service:picture", now }
+  expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
+  await db.call("credits.commit", { ...theirs, onlyOf: "service:chat" })
+  expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
+})

@@ -8,9 +8,9 @@ const now = new Date("2026-03-01T12:00:00Z")
 const expiresAt = new Date("2026-03-01T12:01:00Z")
 
 /** A user with 100 credits, 40 of them held for a minute. */
-const held = async () => {
+const held = async (more: object = {}) => {
   const userId = await db.userWith(100)
-  const hold = { userId, amount: 40, reason: "A long answer", expiresInSeconds: 60, now }
+  const hold = { userId, amount: 40, reason: "A long answer", expiresInSeconds: 60, now, ...more }
   const { reservationId } = await db.call("credits.reserve", hold)
   return { userId, reservationId }
 }
@@ -65,4 +65,12 @@ test("refuses a hold that isn't there (CR006)", async () => {
 
 test("refuses null for a hold (CR006)", async () => {
   expect(await db.refused("credits.release", { reservationId: null })).toMatchObject({ sqlstate: "CR006" })
+})
+
+test("where it names whose holds alone it may close, another's is none, open or closed (CR006)", async () => {
+  const { reservationId } = await held({ caller: "service:chat" })
+  const theirs = { reservationId, onlyOf: "service:picture", now }
+  expect(await db.refused("credits.release", theirs)).toEqual(noReservation(reservationId))
+  await db.call("credits.release", { ...theirs, onlyOf: "service:chat" })
+  expect(await db.refused("credits.release", theirs)).toEqual(noReservation(reservationId))
 })
