@@ -6,7 +6,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_operation is null then
-    perform credits.check_amount('amount', p_amount);
+    if (p_amount between 1 and 1000000000) is not true then
+      perform credits.check_amount('amount', p_amount);
+    end if;
     return p_amount;
   end if;
   if p_amount is not null then

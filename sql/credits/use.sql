@@ -22,15 +22,17 @@ declare
     p_user_id, p_amount, p_app_id, p_description, p_idempotency_key, p_metadata, p_operation, p_quantity, p_caller
   );
   v_balance credits.balances;
-  v_answer jsonb;
-  v_amount bigint;
+  v_decision record;
 begin
   select * into v_balance from credits.balances b where b.user_id = p_user_id for no key update;
-  select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
-  if v_answer is null and p_service_key_id is not null then
-    perform credits.spend_cap(p_service_key_id, v_amount, p_now);
+  v_decision := credits.decide_use(v_balance, v_request);
+  if v_decision.o_answer is not null then
+    return v_decision.o_answer;
   end if;
-  return coalesce(v_answer, credits.write_use(v_balance, v_request, v_amount, p_now));
+  if p_service_key_id is not null then
+    perform credits.spend_cap(p_service_key_id, v_decision.o_amount, p_now);
+  end if;
+  return credits.write_use(v_balance, v_request, v_decision.o_amount, p_now);
 end
 $$;
 

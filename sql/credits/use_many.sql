@@ -17,8 +17,7 @@ declare
   v_item record;
   v_request credits.use_request;
   v_balance credits.balances;
-  v_answer jsonb;
-  v_amount bigint;
+  v_decision record;
   -- Allowed and not written yet: one debit a user.
   v_allowed credits.allowed_use[] := '{}';
   v_allowed_user_ids text[] := '{}';
@@ -80,15 +79,15 @@ begin
       select * into v_balance
       from credits.balances b
       where b.user_id = v_request.user_id and b.user_id = any (v_locked);
-      select d.o_answer, d.o_amount into v_answer, v_amount from credits.decide_use(v_balance, v_request) d;
-      if v_answer is null then
+      v_decision := credits.decide_use(v_balance, v_request);
+      if v_decision.o_answer is null then
         if p_is_capped then
-          v_caps := credits.count_against_caps(v_caps, (v_item.value ->> 'serviceKeyId')::uuid, v_amount);
+          v_caps := credits.count_against_caps(v_caps, (v_item.value ->> 'serviceKeyId')::uuid, v_decision.o_amount);
         end if;
-        v_allowed := v_allowed || row(v_item.place, v_request, v_amount, v_balance)::credits.allowed_use;
+        v_allowed := v_allowed || row(v_item.place, v_request, v_decision.o_amount, v_balance)::credits.allowed_use;
         v_allowed_user_ids := v_allowed_user_ids || v_item.user_id;
       else
-        v_results[v_item.place] := jsonb_build_object('ok', true) || v_answer;
+        v_results[v_item.place] := jsonb_build_object('ok', true) || v_decision.o_answer;
       end if;
     exception when others then
       -- Nothing was written in this block, so the item is refused alone. What isn't ours to judge ends the call.

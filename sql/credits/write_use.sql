@@ -12,14 +12,17 @@ declare
 begin
   v_transaction := credits.post(p_balance, credits.use_posting(p_request, p_amount), p_now);
   v_answer := credits.use_answer(v_transaction, p_balance, p_amount);
-  perform credits.remember_answer(
-    p_request.user_id,
-    p_request.caller,
-    p_request.idempotency_key,
-    credits.use_request_json(p_request),
-    v_answer,
-    p_now
-  );
+  if p_request.idempotency_key is not null then
+    insert into credits.idempotency_keys (user_id, caller, key, request_hash, answer, created_at)
+    values (
+      p_request.user_id,
+      p_request.caller,
+      p_request.idempotency_key,
+      credits.request_hash(credits.use_request_json(p_request)),
+      v_answer,
+      p_now
+    );
+  end if;
   return v_answer;
 end
 $$;
