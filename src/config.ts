@@ -75,13 +75,17 @@ const list = (value: string) =>
     .map((item) => item.trim())
     .filter((item) => item !== "")
 
+/** With a password in it an address is a secret, and addresses get into links, errors and logs. */
+const isWeb = ({ protocol, username, password }: URL) =>
+  ["http:", "https:"].includes(protocol) && username === "" && password === ""
+
 const httpUrl = (value: string) =>
   Option.fromNullable(URL.parse(value)).pipe(
-    Option.filter((url) => ["http:", "https:"].includes(url.protocol) && url.search === "" && url.hash === ""),
+    Option.filter((url) => isWeb(url) && url.search === "" && url.hash === ""),
     Option.map((url) => url.href.replace(/\/+$/, ""))
   )
 
-const address = (name: string) => checked(name, "must be an http(s):// address", httpUrl)
+const address = (name: string) => checked(name, "must be an http(s):// address, without a user or password", httpUrl)
 
 const whole = (name: string, from: number, to: number) =>
   checked(name, `must be a whole number from ${from} to ${to}`, (value) =>
@@ -100,8 +104,10 @@ const origin = (value: string) => value === "*" || Option.contains(httpUrl(value
 
 const port = whole("PORT", 1, 65535).pipe(Config.withDefault(3061))
 
-const databaseUrl = matching("DATABASE_URL", "must be a postgres:// address", (value) =>
-  /^postgres(ql)?:\/\/./.test(value)
+const databaseUrl = matching(
+  "DATABASE_URL",
+  "must be a postgres:// address, with what is odd in its password percent-encoded",
+  (value) => /^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)
 ).pipe(Config.map((value) => Redacted.make(value)))
 
 const serviceKeys = checked("MANA_SERVICE_KEY", "must be one or several keys with commas between", (value) =>
@@ -157,8 +163,8 @@ const isEventsSecret = (secret: string) => {
 /** Both or neither: an event that nobody can verify is worth nothing. */
 const events = Config.all({
   url: Config.option(
-    matching("EVENTS_WEBHOOK_URL", "must be an http(s):// address", (value) =>
-      ["http:", "https:"].includes(URL.parse(value)?.protocol ?? "")
+    matching("EVENTS_WEBHOOK_URL", "must be an http(s):// address, without a user or password", (value) =>
+      Option.exists(Option.fromNullable(URL.parse(value)), isWeb)
     )
   ),
   secret: Config.option(

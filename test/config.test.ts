@@ -54,7 +54,7 @@ describe("readSettings", () => {
       )
       expect(error.message).toMatchInlineSnapshot(`
         "Settings to correct (.env.example explains each):
-          DATABASE_URL must be a postgres:// address
+          DATABASE_URL must be a postgres:// address, with what is odd in its password percent-encoded
           MANA_AUTH_URL is missing
           JWT_ALGORITHMS must name asymmetric algorithms: EdDSA, ES256, RS256 …
           MANA_SERVICE_KEY must be one or several keys with commas between
@@ -82,6 +82,16 @@ describe("readSettings", () => {
       })
       expect(message).toContain("DATABASE_URL")
       expect(message).not.toContain("s3cret")
+      // An address that is shown, linked to or complained of is no place for a password.
+      for (const name of ["MANA_AUTH_URL", "BASE_URL", "APP_URL", "EVENTS_WEBHOOK_URL"]) {
+        const said = yield* complaint({
+          DATABASE_URL: "postgres://app:s3cret@db:99999/credits",
+          EVENTS_WEBHOOK_SECRET: "whsec_s3cret",
+          [name]: "https://user:s3cret@place.example"
+        })
+        expect(said).toMatch(new RegExp(`${name} must be an http\\(s\\):// address, without a user or password`))
+        expect(said).not.toContain("s3cret")
+      }
       expect(String(JSON.stringify(yield* settings({})))).not.toContain("first-key")
     })
   )
