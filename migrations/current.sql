@@ -1,4 +1,29 @@
 -- Functions live in sql/ and are edited there; the last line takes them along.
+-- What PostgreSQL lets everybody do and nobody here needs: temporary tables, and large objects, with which any login
+-- could fill the disk. And what the worker needed to install its queue.
+do $$
+declare
+  v_function regprocedure;
+begin
+  execute format('revoke temporary on database %I from public', current_database());
+  execute format('revoke create on database %I from mana_worker', current_database());
+  -- They are the superuser's: where a provider keeps that role to itself, they stay as they are.
+  if (select r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user) then
+    for v_function in
+      select p.oid
+      from pg_catalog.pg_proc p
+      where p.pronamespace = 'pg_catalog'::regnamespace
+        and p.proname in (
+          'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_open', 'lo_close', 'lo_put', 'lo_get', 'lowrite', 'loread',
+          'lo_truncate', 'lo_truncate64', 'lo_unlink', 'lo_lseek', 'lo_lseek64', 'lo_tell', 'lo_tell64'
+        )
+    loop
+      execute format('revoke execute on function %s from public', v_function);
+    end loop;
+  end if;
+end
+$$;
+
 set local role mana_owner;
 
 -- Seals: what history was at a time, kept so that a digest kept elsewhere can be checked later (ops.seal).

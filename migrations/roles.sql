@@ -39,6 +39,10 @@ begin
     grant select on graphile_migrate.migrations to mana_owner;
   end if;
 
-  execute format('grant create on database %I to mana_owner, mana_worker', current_database());
+  execute format('grant create on database %I to mana_owner', current_database());
+  -- To install the queue's schema, once: afterwards the worker, whose login the service shares, makes nothing here.
+  if to_regclass('graphile_worker.migrations') is null then
+    execute format('grant create on database %I to mana_worker', current_database());
+  end if;
 end
 $$;

@@ -34,6 +34,39 @@ test.each([
       and p.prosecdef and (select r.rolsuper from pg_roles r where r.oid = p.proowner)`
   },
   {
+    what: "role but the owner that may make anything in this database or in a schema",
+    query: `
+      select d.datname, a.grantee, a.privilege_type
+      from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+      where d.datname = current_database() and a.privilege_type in ('CREATE', 'TEMPORARY')
+        and a.grantee not in (d.datdba, 'mana_owner'::regrole)
+      union all
+      select n.nspname, a.grantee, a.privilege_type
+      from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+      where n.nspname !~ '^pg_(toast|temp)' and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner`
+  },
+  {
+    what: "role of ours that is a member of one that may more",
+    query: `select r.rolname, g.rolname as of
+      from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid
+      where r.rolname like 'mana\\_%' and (r.rolname, g.rolname) not in (
+        ('mana_ops', 'mana_readonly'), ('mana_worker', 'mana_service'), ('mana_owner', 'mana_worker'))`
+  },
+  {
+    what: "view of ours, and no trigger on a table of ours that runs somebody else's function",
+    query: `
+      select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where ${ours} and c.relkind in ('v', 'm', 'f')
+      union all
+      select t.tgrelid::regclass::text from pg_trigger t join pg_class c on c.oid = t.tgrelid
+      join pg_namespace n on n.oid = c.relnamespace join pg_proc p on p.oid = t.tgfoid
+      where ${ours} and not t.tgisinternal and p.proowner <> 'mana_owner'::regrole`
+  },
+  {
+    what: "function of the owner that calls one of the queue, which its worker could put in another's place",
+    query: `select p.oid::regprocedure from ${functions} and p.prosrc ilike '%graphile_worker%'`
+  },
+  {
     what: "function, table, type or schema that mana_owner doesn't own",
     query: `
       select p.oid::regprocedure::text from ${functions} and p.proowner <> 'mana_owner'::regrole

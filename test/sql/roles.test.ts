@@ -1,4 +1,5 @@
-import type pg from "pg"
+import { randomUUID } from "node:crypto"
+import pg from "pg"
 import { beforeAll, expect, test } from "vitest"
 import { database, refusalOf } from "../support/database.ts"
 import type { Role } from "../support/names.ts"
@@ -183,20 +184,212 @@ test.each(["mana_service", "mana_worker", "mana_ops", "mana_readonly"] as const)
   }
 )
 
-test("the service can't become anybody else, or make anything (42501)", async () => {
-  const statements = [
+/** Ways out of the functions that a login may call: to other roles, to the server's files, to objects of its own. */
+const escapes = {
+  roles: [
     "set role mana_owner",
-    "set role mana_ops",
     "set role postgres",
+    "set session authorization postgres",
+    "create role mine",
+    "create role mine superuser",
+    "alter role current_user superuser",
+    "alter role mana_owner login",
+    "alter role mana_owner password 'mine'",
+    "alter role all set search_path = mine",
+    "grant mana_owner to current_user",
+    "grant pg_read_all_data to current_user",
+    "grant pg_execute_server_program to current_user",
+    "grant execute on function ops.post_by_hand to public",
+    "drop role mana_owner",
+    "reassign owned by mana_owner to current_user"
+  ],
+  settings: [
     "set session_replication_role = replica",
+    "set local session_replication_role = replica",
+    "select set_config('session_replication_role', 'replica', true)",
+    "set log_statement = 'all'",
+    "set zero_damaged_pages = on",
+    "set allow_system_table_mods = on",
+    "set session_preload_libraries = 'mine'",
+    "set dynamic_library_path = '/tmp'",
+    "load '/tmp/mine.so'",
+    "select pg_reload_conf()",
+    "select pg_rotate_logfile()",
+    "select pg_switch_wal()",
+    "select pg_promote()",
+    "select pg_create_restore_point('mine')"
+  ],
+  files: [
+    "copy (select 1) to program 'true'",
+    "copy (select 1) to '/tmp/mine'",
+    "do $$ begin copy (select 1) to program 'true'; end $$",
+    "do $$ begin execute $e$copy (select 1) to program 'true'$e$; end $$",
+    "select pg_read_file('/etc/passwd')",
+    "select pg_read_binary_file('/etc/passwd')",
+    "select pg_ls_dir('/')",
+    "select pg_ls_logdir()",
+    "select pg_ls_waldir()",
+    "select pg_stat_file('/etc/passwd')",
+    "select pg_current_logfile()",
+    "select lo_import('/etc/passwd')",
+    "select lo_export(1, '/tmp/mine')",
+    "select lo_create(0)",
+    "select lo_creat(-1)",
+    "select lo_from_bytea(0, 'mine')",
+    "select lo_put(1, 0, 'mine')",
+    "select lo_get(1)",
+    "select lo_unlink(1)",
+    "select lowrite(0, 'mine')"
+  ],
+  objects: [
+    "create temporary table mine (a int)",
+    "select 1 as a into temporary mine",
+    "create temporary view balances as select 1",
+    "create temporary sequence mine",
+    "create table pg_temp.balances (a int)",
+    "create function pg_temp.now() returns timestamptz language sql return '-infinity'::timestamptz",
+    "create type pg_temp.mine as (a int)",
     "create table credits.mine (a int)",
     "create table public.mine (a int)",
+    "create table pg_catalog.mine (a int)",
+    "create view credits.mine as select 1",
+    "create materialized view gifts.mine as select 1",
+    "create sequence credits.mine",
+    "create type credits.mine as (a int)",
+    "create domain public.mine as int",
     "create schema mine",
+    "create schema credits_2 authorization current_user",
     "create function ops.mine() returns int language sql return 1",
-    "alter function credits.use_many(jsonb, text, boolean, timestamptz) owner to login_service",
-    "create role mine"
+    "create function public.lower(text) returns text language sql return $1",
+    "create aggregate public.mine (int) (sfunc = int4pl, stype = int)",
+    "create event trigger mine on ddl_command_start execute function credits.refuse_ledger_change()",
+    "create foreign data wrapper mine",
+    "create publication mine for all tables",
+    "create trigger mine after insert on credits.balances for each row execute function credits.refuse_ledger_change()",
+    "create rule mine as on insert to credits.balances do instead nothing",
+    "create policy mine on credits.balances",
+    "create index mine on credits.balances (held)",
+    "do $$ begin create table public.mine (a int); end $$",
+    "do $$ begin delete from credits.transactions; end $$",
+    "do $$ begin execute 'set local role mana_owner'; end $$"
+  ],
+  changes: [
+    "alter function credits.use_many owner to current_user",
+    "alter function credits.use_many security invoker",
+    "alter function credits.use_many reset search_path",
+    "drop function credits.use_many",
+    "alter schema credits rename to mine",
+    "alter schema credits owner to current_user",
+    "drop schema credits cascade",
+    "alter table credits.balances drop constraint balances_pkey",
+    "alter table credits.balances owner to current_user",
+    "comment on table credits.balances is 'mine'",
+    "reindex table credits.balances",
+    "alter default privileges for role mana_owner grant all on tables to public"
+  ],
+  others: [
+    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postgres'",
+    "select pg_cancel_backend(pid) from pg_stat_activity where usename = 'postgres'",
+    "select rolpassword from pg_authid",
+    "select from pg_shadow",
+    "select from pg_statistic",
+    "select from pg_hba_file_rules",
+    "select pg_create_physical_replication_slot('mine')",
+    "select pg_stat_reset()",
+    "select pg_backup_start('mine')"
   ]
-  expect(await outcomes("mana_service", statements)).toEqual(all(statements, denied))
+}
+
+/** What no transaction may hold. */
+const aloneOnly = ["alter system set fsync = off", "create database mine", "create tablespace mine location '/tmp'"]
+
+test.each(["mana_service", "mana_worker", "mana_ops", "mana_readonly"] as const)(
+  "%s changes nothing of the server's, and adds no extension of those there are (42501)",
+  async (role) => {
+    const there = await db.query(
+      // Those that need others fail for want of them.
+      `select distinct name from pg_available_extension_versions where not installed and requires is null`
+    )
+    const statements = there.map(({ name }) => `create extension "${name}"`)
+    expect(await outcomes(role, statements)).toEqual(all(statements, denied))
+    await as(role, async (client) => {
+      for (const text of aloneOnly) {
+        await expect(client.query(text), text).rejects.toMatchObject({ code: denied })
+      }
+    })
+  }
+)
+
+test.each(Object.entries(escapes))(
+  "the service gets out by none of these ways: %s (42501)",
+  async (_what, statements) => {
+    expect(await outcomes("mana_service", statements)).toEqual(all(statements, denied))
+  }
+)
+
+test.each(["mana_worker", "mana_ops", "mana_readonly"] as const)(
+  "%s gets out by none of these ways either (42501)",
+  async (role) => {
+    const statements = Object.values(escapes).flat()
+    expect(await outcomes(role, statements)).toEqual(all(statements, denied))
+  }
+)
+
+test("a login that acts for service and worker, as in production, may what the two may (42501)", async () => {
+  const name = `login_${randomUUID().replaceAll("-", "")}`
+  await db.query(`create role ${name} login password 'login' in role mana_service, mana_worker`)
+  const url = new URL(db.url)
+  url.username = name
+  url.password = "login"
+  const pool = new pg.Pool({ connectionString: url.href, max: 1 })
+  const client = await pool.connect()
+  const statements = [
+    ...Object.values(escapes).flat(),
+    "set role mana_ops",
+    "set role mana_readonly",
+    ...relations.filter(({ schema }) => schema !== "graphile_worker").flatMap(writing)
+  ]
+  try {
+    for (const before of ["reset role", "set role mana_service", "set role mana_worker"]) {
+      await client.query(before)
+      const found: Record<string, string> = {}
+      for (const text of statements) found[text] = await attempt(client, text)
+      expect(found, before).toEqual(all(statements, denied))
+    }
+  } finally {
+    client.release()
+    await pool.end()
+    await db.query(`drop role ${name}`)
+  }
+})
+
+test("names put before ours on the search path change nothing", async () => {
+  const userId = await db.userWith(10)
+  // What only a superuser could make, and the service is then told to find first.
+  await db.query(`
+    create schema shadow;
+    grant usage on schema shadow to public;
+    create table shadow.balances (like credits.balances);
+    create table shadow.transactions (like credits.transactions);
+    grant all on all tables in schema shadow to public;
+    create function shadow.now() returns timestamptz language sql return '-infinity'::timestamptz;
+    create function shadow.lower(text) returns text language sql return 'shadow';
+    create function shadow.uuidv7() returns uuid language sql return '00000000-0000-0000-0000-000000000000'::uuid;
+    create function shadow.yes(bigint, bigint) returns boolean language sql return true;
+    create operator shadow.>= (leftarg = bigint, rightarg = bigint, function = shadow.yes);
+    create operator shadow.< (leftarg = bigint, rightarg = bigint, function = shadow.yes)`)
+  await as("mana_service", async (client) => {
+    await client.query("set search_path = shadow, pg_temp, pg_catalog")
+    const use = (amount: number) => client.query("select credits.use($1, $2, 'chat', 'd') as answer", [userId, amount])
+    await expect(use(11)).rejects.toMatchObject({ code: "CR002" })
+    const { rows } = await use(4)
+    expect(rows[0].answer).toMatchObject({ newBalance: { balance: 6 } })
+    await client.query("reset search_path")
+  })
+  const shadows = "select (select count(*) from shadow.balances) + (select count(*) from shadow.transactions) as rows"
+  expect(await db.query(shadows)).toEqual([{ rows: 0 }])
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 6 })
+  await db.query("drop schema shadow cascade")
 })
 
 test("the break-glass of the ledger doesn't open for the service (42501)", async () => {

@@ -89,6 +89,11 @@ const open = async () => {
   const admin = new pg.Client({ connectionString: serverUrl })
   await admin.connect()
   await admin.query(`create database ${name} template ${template}`)
+  // Who may do what with a database isn't cloned with it.
+  await admin.query(
+    "update pg_database d set datacl = t.datacl from pg_database t where d.datname = $1 and t.datname = $2",
+    [name, template]
+  )
 
   const url = withPath(serverUrl, name).href
   const urlAs = (role: Role) => {
