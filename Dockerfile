@@ -6,7 +6,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev
 
 FROM node:24-slim
-ENV NODE_ENV=production
+# One arena of the C library, as in `npm start`: several keep tens of megabytes for nothing.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 # Owned by who runs: committed migrations may be readable to their owner only.
@@ -18,5 +19,6 @@ RUN chmod +x src/main.ts && ln -s /app/src/main.ts /usr/local/bin/mana-credits
 USER node
 EXPOSE 3061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3061}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# No shell and no npm between: SIGTERM reaches the service.
-CMD ["node", "src/main.ts", "serve"]
+# No shell and no npm between: SIGTERM reaches the service. The heap as in `npm start`: what is alive is about 50 MB,
+# and Node would let several times that pile up before it clears away.
+CMD ["node", "--max-semi-space-size=8", "--heap-growing-percent=40", "src/main.ts", "serve"]

@@ -29,9 +29,10 @@ describe("the image", () => {
     }
   })
 
-  test("starts a file that it holds", () => {
-    const command = /^CMD (.*)$/m.exec(read("Dockerfile"))?.[1] ?? ""
-    expect(JSON.parse(command)).toEqual(["node", "src/main.ts", "serve"])
+  test("starts a file that it holds, as npm start does", () => {
+    const command: ReadonlyArray<string> = JSON.parse(/^CMD (.*)$/m.exec(read("Dockerfile"))?.[1] ?? "")
+    expect(command.slice(-2)).toEqual(["src/main.ts", "serve"])
+    expect(JSON.parse(read("package.json")).scripts.start).toBe(`exec env MALLOC_ARENA_MAX=1 ${command.join(" ")}`)
     expect(fs.existsSync(path.join(root, "src/main.ts"))).toBe(true)
   })
 

@@ -50,7 +50,7 @@ const started = <A extends { readonly stop: () => Promise<void> }>(start: () => 
 const bench = Effect.gen(function* () {
   yield* Console.log("starting PostgreSQL, making users …")
   const { url, anotherUrl, client, query, version } = yield* stage(users)
-  const service = yield* started(() => startService(url, key, options.node?.split(" ") ?? []))
+  const service = yield* started(() => startService(url, key, options.node ?? ""))
   const hand = yield* started(() => startByHand(url))
 
   const http = { key, users, seconds }

@@ -1,10 +1,12 @@
 /** Processes of the benchmark: started, waited for, ended. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { Schema } from "effect"
 import { decodeMeasured, type Measured } from "./numbers.ts"
 import type { Load } from "./load.ts"
 
@@ -27,8 +29,12 @@ const stop = async (child: ChildProcess) => {
 }
 
 /** A server in a process of its own, once it listens. Its errors go to our own stderr. */
-const startServer = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Promise<Running> => {
-  const child = spawn(process.execPath, [...args], {
+const startServer = async (
+  command: string,
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>>
+): Promise<Running> => {
+  const child = spawn(command, [...args], {
     cwd: root,
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
     stdio: ["ignore", "pipe", "inherit"]
@@ -49,7 +55,7 @@ const startServer = async (args: ReadonlyArray<string>, env: Readonly<Record<str
 }
 
 export const startByHand = async (url: string) => {
-  const running = await startServer([here("by-hand.ts"), url], {})
+  const running = await startServer(process.execPath, [here("by-hand.ts"), url], {})
   return { ...running, port: Number(running.line.trim().split(" ").at(-1)) }
 }
 
@@ -61,10 +67,16 @@ const freePort = async () => {
   return typeof address === "object" && address !== null ? address.port : 0
 }
 
-/** `serve`, as in production but for the worker, which would be a process of its own. */
-export const startService = async (url: string, key: string, nodeOptions: ReadonlyArray<string>) => {
+const { scripts } = Schema.decodeUnknownSync(
+  Schema.parseJson(Schema.Struct({ scripts: Schema.Struct({ start: Schema.String }) }))
+)(readFileSync(path.join(root, "package.json"), "utf8"))
+
+/** `npm start` without npm, as in production but for the worker, which would be a process of its own. */
+export const startService = async (url: string, key: string, nodeOptions: string) => {
   const port = await freePort()
-  const running = await startServer([...nodeOptions, "src/main.ts", "serve"], {
+  const running = await startServer("sh", ["-c", scripts.start], {
+    PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env["PATH"] ?? ""}`,
+    NODE_OPTIONS: nodeOptions,
     DATABASE_URL: url,
     MANA_AUTH_URL: "http://127.0.0.1:1",
     MANA_SERVICE_KEY: key,

@@ -11,7 +11,7 @@ export const crossingClients: Scenario = {
   run: async (task) => {
     const ground = await makeGround(task)
     const serviceKey = "torture-service-key"
-    const service = await startService(ground.urlAs("mana_service"), serviceKey, [])
+    const service = await startService(ground.urlAs("mana_service"), serviceKey, "")
     task.onEnd(service.stop)
     const { seed, milliseconds, say } = task
     return crossing(ground, {
