@@ -131,16 +131,22 @@ const malformed = fc.constantFrom<ReadonlyArray<unknown>>(
   [{ metadata: [] }, "metadata"]
 )
 
+/** Many at once: as one service sends them, or, debits that travel together, each with a caller of its own. */
 const useMany = command(
   "useMany",
   fc.record({
-    items: fc.array(fc.tuple(debit, fc.option(malformed, { freq: 8 })), { minLength: 1, maxLength: 6 }),
-    caller
+    items: fc.array(fc.tuple(debit, fc.option(malformed, { freq: 8 }), caller), { minLength: 1, maxLength: 6 }),
+    caller: fc.option(caller)
   }),
   (world, { items, caller: by }) => {
     const flawless = { amount: 5, operation: null, quantity: null, idempotencyKey: null }
-    const sent = items.map(([item, flaw]) => (flaw ? { ...item, ...flawless, ...Object(flaw[0]) } : item))
-    const outcomes = items.map(([item, flaw]) => (flaw ? { refused: invalid(String(flaw[1])) } : use(world, item, by)))
+    const sent = items.map(([item, flaw, own]) => ({
+      ...(flaw ? { ...item, ...flawless, ...Object(flaw[0]) } : item),
+      ...(by === null ? { caller: own } : {})
+    }))
+    const outcomes = items.map(([item, flaw, own]) =>
+      flaw ? { refused: invalid(String(flaw[1])) } : use(world, item, by ?? own)
+    )
     const now = world.now
     return {
       ask: (db) => db.call("credits.use_many", { items: sent, caller: by, now }),
