@@ -28,3 +28,10 @@ test("only what is sold, in order", async () => {
   const packages: ReadonlyArray<{ id: string }> = await db.call("credits.packages", {})
   expect(packages.map(({ id }) => id)).toEqual(["credits_2500", "credits_500", "credits_1000"])
 })
+
+test("an empty list when nothing is sold", async () => {
+  for (const id of ["credits_500", "credits_1000", "credits_2500"]) {
+    await db.rows("ops.retire_package", { id }, "mana_ops")
+  }
+  expect(await db.call("credits.packages", {})).toEqual([])
+})

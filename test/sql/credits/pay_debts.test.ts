@@ -84,6 +84,17 @@ test("pays several debts, the oldest first, and each purchase knows what is stil
   expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 0, debt: 450 })
 })
 
+test("stops at the debt for which nothing is left", async () => {
+  const first = await indebted()
+  const { userId } = first
+  await db.call("credits.grant", { userId, amount: 1050, reason: "test", referenceId: "a" })
+  const later = [await paid(db, {}, userId), await paid(db, {}, userId)]
+  await spend(userId, 2100)
+  for (const purchase of later) await send(db, dispute(purchase, "closed", { status: "lost" }))
+  await db.call("credits.grant", { userId, amount: 300, reason: "test", referenceId: "b" })
+  expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 0, debt: 1800 })
+})
+
 test("the balance as it was knows the debt as it was", async () => {
   const { userId } = await indebted()
   const [{ incurred }] = await db.query("select max(created_at) as incurred from credits.debts where user_id = $1", [

@@ -43,6 +43,20 @@ test("lists every operation with its price, in order", async () => {
   })
 })
 
+test("in the order that the list says, not in that of its rows", async () => {
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("update credits.operations set sort_order = 0 where operation in ('cloud_sync', 'chat_gemini')")
+    const { rows } = await client.query(`select credits.pricing() as list`)
+    const [first, second, third] = rows[0].list
+    expect([first.operation, second.operation, third.operation]).toEqual(["chat_gemini", "cloud_sync", "chat_gpt4"])
+    await client.query("rollback")
+  } finally {
+    client.release()
+  }
+})
+
 test("answers an empty list when nothing is for sale", async () => {
   const client = await db.pool.connect()
   try {

@@ -47,6 +47,13 @@ test("says that a key has expired, from the very moment on", async () => {
   expect(await db.call("credits.service_key", { hash, now: after(60) })).toEqual({ status: "expired" })
 })
 
+test("notes the use of that key, and of no other", async () => {
+  const [used, unused] = [await createKey(db, { now }), await createKey(db, { now })]
+  await db.call("credits.service_key", { hash: used.hash, now })
+  expect(await lastUse(used.id)).toEqual(now)
+  expect(await lastUse(unused.id)).toBeNull()
+})
+
 test("notes the use, at most once a minute", async () => {
   const { hash, id } = await createKey(db, { now })
   expect(await lastUse(id)).toBeNull()

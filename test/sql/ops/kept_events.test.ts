@@ -9,6 +9,11 @@ test("what couldn't be applied, oldest first, and why", async () => {
   const wrong = paymentIntent(purchase, "succeeded", { fields: { amount: 1 } })
   const early = chargeRefunded({ ...purchase, paymentIntentId: "pi_unknown" }, 500)
   await send(db, wrong, early, paymentIntent(purchase, "processing"))
+  // Oldest by when it came, whatever place its row has.
+  await db.query("update credits.stripe_events set received_at = received_at + interval '1 hour' where id = $1", [
+    early.id
+  ])
+  await db.query("update credits.stripe_events set received_at = received_at where id = $1", [wrong.id])
   const kept = { attempts: 1, next_attempt_at: expect.any(Date), received_at: expect.any(Date), detail: null }
   expect(await db.rows("ops.kept_events", {}, "mana_readonly")).toEqual([
     {

@@ -237,6 +237,20 @@ test.each([
     broken: "grant"
   },
   {
+    what: "a grant that names another row than its own",
+    damage: ["update credits.grants set transaction_id = uuidv7() where user_id = 'ada'"],
+    broken: "grant_reference"
+  },
+  {
+    what: "a grant whose row is no grant",
+    damage: [
+      `update credits.grants set transaction_id = (
+         select id from credits.transactions where user_id = 'ada' and seq = 3
+       ) where user_id = 'ada'`
+    ],
+    broken: "grant"
+  },
+  {
     what: "a grant forgotten, which could be given again",
     damage: ["delete from credits.grants where user_id = 'ada'"],
     broken: "grant_reference"

@@ -47,6 +47,11 @@ test("finds a redemption without the credits", async () => {
   expect(await found(db, damage)).toEqual(["gift_ledger", "gift_place"])
 })
 
+test.each(["escrow", "return"])("finds a gift whose %s row is gone", async (which) => {
+  const damage = `update gifts.gift_codes set ${which}_transaction_id = uuidv7() where id = '${cancelled.gift.id}'`
+  expect(await found(db, damage)).toContain("gift_place")
+})
+
 test("finds a gift that was both returned and redeemed", async () => {
   const damage = `
     insert into gifts.gift_redemptions (gift_id, user_id, transaction_id, redeemed_at)

@@ -18,6 +18,16 @@ test("one customer a user and mode: the first that was kept", async () => {
   })
 })
 
+test("each mode has its own, the other stays without", async () => {
+  const userId = await db.userWith(0)
+  await db.call("stripe.begin_purchase", { userId, ...buying })
+  await db.call("stripe.begin_purchase", { userId, ...buying, livemode: true })
+  const attach = (livemode: boolean, customerId: string) =>
+    db.call("stripe.attach_customer", { userId, livemode, customerId })
+  expect(await attach(true, "cus_in_live")).toEqual({ customerId: "cus_in_live" })
+  expect(await attach(false, "cus_in_test")).toEqual({ customerId: "cus_in_test" })
+})
+
 test("refuses a user who has never begun a purchase (CR001)", async () => {
   const userId = await db.userWith(0)
   expect(await db.refused("stripe.attach_customer", { userId, livemode: false, customerId: "cus_1" })).toEqual(

@@ -24,6 +24,14 @@ test("keeps the refund that Stripe made, once; the credits follow from its event
   expect(await standing(db, purchase)).toMatchObject({ balance: 630 })
 })
 
+test("closes that one, and leaves another open", async () => {
+  const [first, second] = [await asked(), await asked()]
+  await db.call("stripe.close_refund", { requestId: second.requestId, refundId: "re_second" })
+  expect(await db.query("select status from credits.refund_requests where id = $1", [first.requestId])).toEqual([
+    { status: "requested" }
+  ])
+})
+
 test("keeps why Stripe refused", async () => {
   const { requestId } = await asked()
   const refused = { requestId, status: "refused", refundId: null }

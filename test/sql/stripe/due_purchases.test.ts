@@ -33,6 +33,20 @@ test("keeps to a mode and a limit, and hands nothing out twice at once", async (
   expect(new Set(ids).isSubsetOf(ours)).toBe(true)
 })
 
+test("passes by a purchase that somebody is at", async () => {
+  const [held, free] = [await begin(db, { livemode: true }), await begin(db, { livemode: true })]
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("select from credits.purchases where id = $1 for update", [held.purchaseId])
+    const orders = await db.call("stripe.due_purchases", { livemode: true, now: inMinutes(16) })
+    expect(orders.map((order: { readonly purchaseId: string }) => order.purchaseId)).toEqual([free.purchaseId])
+  } finally {
+    await client.query("rollback")
+    client.release()
+  }
+})
+
 test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
   expect(await db.refused("stripe.due_purchases", { livemode: false, limit })).toEqual(invalid("limit"))
 })

@@ -6,6 +6,11 @@ const db = await database()
 
 const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
 
+test("starts now while nobody has bought anything", async () => {
+  const now = inMinutes(0)
+  expect(await db.call("stripe.events_until", { livemode: true, now })).toEqual({ until: now.toISOString() })
+})
+
 test("starts with the first purchase, moves on and never back, at most 29 days behind", async () => {
   await begin(db)
   const [first] = await db.query("select min(created_at) as at from credits.purchases where livemode = false")

@@ -20,6 +20,21 @@ test("forgets a customer once; another one takes its place", async () => {
   expect(await db.call("stripe.forget_customer", forget)).toEqual({ ...forgotten, customerId: "cus_next" })
 })
 
+test("forgets the customer of one mode and keeps the other's", async () => {
+  const userId = await db.userWith(0)
+  for (const livemode of [false, true]) {
+    await db.call("stripe.begin_purchase", { userId, livemode, packageId: "credits_500", now })
+    await db.call("stripe.attach_customer", { userId, livemode, customerId: livemode ? "cus_there" : "cus_here" })
+  }
+  await db.call("stripe.forget_customer", { userId, livemode: false, customerId: "cus_here", now: later })
+  expect(
+    await db.query("select livemode, customer_id from credits.stripe_customers where user_id = $1 order by 1", [userId])
+  ).toEqual([
+    { livemode: false, customer_id: null },
+    { livemode: true, customer_id: "cus_there" }
+  ])
+})
+
 test("refuses a user who has never begun a purchase, and no customer (CR001)", async () => {
   const userId = await db.userWith(0)
   const forget = { userId, livemode: false, customerId: "cus_1" }
