@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto"
 import pg from "pg"
 import { afterAll, afterEach, expect, inject } from "vitest"
-import { login, type Role, template } from "./names.ts"
+import { noteCovered } from "../mutation/covered.ts"
+import { login, type Role } from "./names.ts"
 import { eventually } from "./wait.ts"
 
 export type Arguments = Readonly<Record<string, unknown>>
@@ -88,6 +89,7 @@ const open = async () => {
   const name = `test_${randomUUID().replaceAll("-", "")}`
   const admin = new pg.Client({ connectionString: serverUrl })
   await admin.connect()
+  const template = inject("template")
   await admin.query(`create database ${name} template ${template}`)
   // Who may do what with a database isn't cloned with it.
   await admin.query(
@@ -171,6 +173,7 @@ const open = async () => {
 
   const close = async () => {
     await Promise.all(pools.map((each) => each.end()))
+    await noteCovered(url)
     // A session ends a moment after its socket; one that stays was left open by a test.
     const left = await eventually(
       () => sessionsLeft(admin, name),

@@ -13,6 +13,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The run's server as a superuser, `/postgres`; a clone's address differs in the path only. */
     readonly serverUrl: string
+    /** The database that each test file clones. */
+    readonly template: string
   }
 }
 
@@ -51,8 +53,24 @@ const createTemplate = async (url: string) => {
   }
 }
 
+/** A server in this folder that holds the migrated template. */
+export const startServer = (folder: string, more: ReadonlyArray<string> = []) =>
+  Effect.gen(function* () {
+    const server = yield* embeddedPostgres({ dataDir: folder, settings: [...settings, ...more] })
+    const url = server.url("postgres")
+    yield* Effect.promise(() => createTemplate(url))
+    yield* migrateToCurrent({ url: server.url(template) })
+    yield* Effect.promise(() => prepare(url))
+    return url
+  })
+
 /** Called by vitest before the first test file; what it returns is called after the last. */
 export default async (project: TestProject) => {
+  // Somebody else's server, with a template that was changed on purpose: test/mutation.
+  const { MANA_TEST_SERVER: serverUrl, MANA_TEST_TEMPLATE: changed } = process.env
+  project.provide("template", changed ?? template)
+  if (serverUrl !== undefined) return project.provide("serverUrl", serverUrl)
+
   const scope = await Effect.runPromise(Scope.make())
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), "mana-credits-test-"))
   const teardown = async () => {
@@ -60,13 +78,7 @@ export default async (project: TestProject) => {
     await fs.rm(folder, { recursive: true, force: true })
   }
   try {
-    const server = await Effect.runPromise(
-      embeddedPostgres({ dataDir: folder, settings }).pipe(Effect.provideService(Scope.Scope, scope))
-    )
-    await createTemplate(server.url("postgres"))
-    await Effect.runPromise(migrateToCurrent({ url: server.url(template) }))
-    await prepare(server.url("postgres"))
-    project.provide("serverUrl", server.url("postgres"))
+    project.provide("serverUrl", await Effect.runPromise(Scope.extend(startServer(folder), scope)))
     return teardown
   } catch (error) {
     await teardown()
