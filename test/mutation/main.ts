@@ -317,8 +317,8 @@ const mutate = async (
   const left = chosen.filter((mutant) => {
     if (equivalent(mutant) !== undefined) return false
     const before = known.get(mutant.id)
-    if (before === undefined || options.again) return true
-    return options.survivors && before.outcome === "survived"
+    if (options.survivors) return before?.outcome === "survived"
+    return before === undefined || options.again
   })
   // By chance, so that a run cut short has tried a fair part; what one test of the whole schema catches, last.
   const rank = ({ id, rule }: Mutant) => `${isSchemaWide(rule) ? 1 : 0}${digestOf(options.seed, id)}`

@@ -58,7 +58,7 @@ const table = (
   ].join("\n")
 }
 
-const code = (text: string) => `\`${text.replaceAll("|", "\\|").replaceAll("`", "'")}\``
+const code = (text: string) => `\`${text.replace(/\s+/g, " ").replaceAll("|", "\\|").replaceAll("`", "'")}\``
 
 export const report = async (all: ReadonlyArray<Mutant>, results: ReadonlyMap<string, Result>) => {
   const file = path.join(import.meta.dirname, "README.md")
@@ -82,7 +82,11 @@ export const report = async (all: ReadonlyArray<Mutant>, results: ReadonlyMap<st
     survivors.length === 0
       ? "None."
       : survivors
-          .map(({ id, place, before, after }) => `- ${code(id)} ${place}: ${code(before)} became ${code(after)}`)
+          .map(({ id, place, before, after }) =>
+            place === ""
+              ? `- ${code(id)} dropped: ${code(before)}`
+              : `- ${code(id)} ${place}: ${code(before)} ${after === "" ? "left out" : `became ${code(after)}`}`
+          )
           .join("\n"),
     "## Equivalent",
     [...reasons].map(([why, of]) => `- ${why} (${of.length})`).join("\n")
