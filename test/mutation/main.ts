@@ -124,6 +124,11 @@ class Lane {
   readonly reset = async () => {
     await this.admin.query(`drop database if exists ${this.database} with (force)`)
     await this.admin.query(`create database ${this.database} template ${template}`)
+    // As in test/support/database.ts: who may do what with a database isn't cloned with it.
+    await this.admin.query(
+      "update pg_database d set datacl = t.datacl from pg_database t where d.datname = $1 and t.datname = $2",
+      [this.database, template]
+    )
   }
 
   readonly apply = async (sql: string) => {
