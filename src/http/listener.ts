@@ -81,6 +81,34 @@ const refuseExpectation = (_: http.IncomingMessage, response: http.ServerRespons
   response.end(problemOf(417, "Expectation Failed"))
 }
 
+/**
+ * Requests of one connection under way, or begun in one turn of the event loop. Clients and proxies send the next one
+ * after the answer; one who sends thousands at once would have all of them begun before anybody else's.
+ */
+const mostAtOnce = 20
+
+/** Whoever has more than that under way on a connection loses it, and what came with it isn't begun. */
+class PatientServer extends http.Server {
+  readonly #underWay = new WeakMap<Socket, number>()
+
+  override emit(event: string, ...args: ReadonlyArray<unknown>): boolean {
+    const [request, response] = args
+    if (event === "request" && request instanceof http.IncomingMessage && response instanceof http.ServerResponse) {
+      const { socket } = request
+      const change = (by: number) => {
+        const count = (this.#underWay.get(socket) ?? 0) + by
+        this.#underWay.set(socket, count)
+        return count
+      }
+      if (change(1) > mostAtOnce) socket.destroy()
+      if (socket.destroyed) return true
+      // Not at once: an answer given in the same turn has kept everybody else waiting, too.
+      response.once("close", () => setImmediate(change, -1))
+    }
+    return super.emit(event, ...args)
+  }
+}
+
 /** Stops letting in, waits for the answers, cuts off what takes too long. Idle connections are closed at once. */
 const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>, timeout: Duration.DurationInput) =>
   Effect.async<void>((resume) => {
@@ -102,7 +130,7 @@ const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
     const { idleTimeout, ...patience } = options.patience ?? usualPatience
-    const server = http.createServer({ ...serverOptions, ...patience })
+    const server = new PatientServer({ ...serverOptions, ...patience })
     server.setTimeout(idleTimeout)
     server.maxConnections = maxConnections
     server.on("clientError", refuseConnection)
