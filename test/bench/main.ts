@@ -2,7 +2,7 @@
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import { parseArgs } from "node:util"
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect, Exit, Fiber } from "effect"
 import { billing } from "./billing.ts"
 import { type Measured, median, perSecond } from "./numbers.ts"
 import { measure, residentMb, startByHand, startService } from "./processes.ts"
@@ -158,7 +158,16 @@ const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
   ].join("\n")
 }
 
-const result = await Effect.runPromise(Effect.scoped(bench))
+const running = Effect.runFork(Effect.scoped(bench))
+// Stopped, it stops its servers and takes its folder away, too.
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => Effect.runFork(Fiber.interrupt(running)))
+}
+const ended = await Effect.runPromise(Fiber.await(running))
+if (Exit.isFailure(ended) && Cause.isInterrupted(ended.cause)) process.exit(130)
+const result = Exit.getOrElse(ended, (cause) => {
+  throw Cause.squash(cause)
+})
 console.log(`\n${table(result)}`)
 if (options.json !== undefined) await fs.writeFile(options.json, `${JSON.stringify(result, null, 2)}\n`)
 if (result.untrue.length > 0) process.exitCode = 1
