@@ -50,6 +50,9 @@ const coverage = path.join(state, "covered.jsonl")
 const times = path.join(state, "times.json")
 const deadline = Date.now() + Number(options.minutes) * 60_000
 
+/** What is done to tables and types: all else is done to functions. */
+const rulesOfTables: ReadonlySet<string> = new Set(["constraint", "domain", "not null", "trigger"])
+
 /** Of the tests that touch a function, how many are tried; --survivors tries 12. */
 const nearest = 8
 // A mutant may wait for ever, or loop. All tests as they are take longer.
@@ -258,7 +261,8 @@ const plan = async (functions: ReadonlyArray<{ readonly object: string; readonly
       return steps + cost / 10_000
     }
     const near = touching(object).toSorted((a, b) => rank(a) - rank(b))
-    return [...(name.startsWith("verify") || functions.some((each) => each.object === object) ? [] : catalog), ...near]
+    // By rule, not by name: a table may be called like a function.
+    return [...(rulesOfTables.has(rule) ? catalog : []), ...near]
   }
 }
 
