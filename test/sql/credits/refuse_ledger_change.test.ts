@@ -47,6 +47,25 @@ test.each(everyone)("refuses to $who: $change (CR009)", async ({ who, change }) 
   expect(await attempt(who, [change])).toMatchObject({ sqlstate: "CR009" })
 })
 
+const debt = [
+  "set local session_replication_role = replica", // no purchase behind it
+  `insert into credits.debts (user_id, purchase_id, kind, amount, created_at)
+   values ('u', gen_random_uuid(), 'incurred', 5, now())`,
+  "set local session_replication_role = origin"
+]
+
+test.each(["update credits.debts set amount = 1", "delete from credits.debts", "truncate credits.debts"])(
+  "refuses the same of a debt: %s (CR009)",
+  async (change) => {
+    expect(await attempt("superuser", [...debt, change])).toMatchObject({ sqlstate: "CR009" })
+  }
+)
+
+test("the ledger refuses for itself to be emptied, not only what goes with it (CR009)", async () => {
+  const emptied = ["alter table credits.debts disable trigger all", "truncate credits.transactions cascade"]
+  expect(await attempt("superuser", emptied)).toMatchObject({ sqlstate: "CR009" })
+})
+
 test("doesn't hinder a statement that changes no row", async () => {
   expect(await attempt("mana_owner", ["delete from credits.transactions where user_id = 'unheard of'"])).toMatchObject({
     changed: 0
