@@ -1,48 +1,38 @@
 /** Whether the books are true, and whether history is still what it was. */
-import * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
-import { Unavailable } from "./errors.ts"
+import { type Arguments, callRows } from "./call.ts"
 
 const Broken = Schema.Struct({
   invariant: Schema.String,
   /** Null where it isn't one user's. */
-  userId: Schema.NullOr(Schema.String),
+  userId: Schema.NullOr(Schema.String).pipe(Schema.propertySignature, Schema.fromKey("user_id")),
   detail: Schema.String
 })
 
-const rowsOf = <A, I>(schema: Schema.Schema<A, I>, text: string, values: ReadonlyArray<unknown> = []) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql.unsafe(text, [...values]).pipe(
-      // As in call.ts.
-      Effect.uninterruptible,
-      Effect.mapError((error) => new Unavailable({ cause: error.cause }))
-    )
-    return yield* Effect.orDie(Schema.decodeUnknown(Schema.Array(schema))(rows))
-  })
+/** What is asked here has nothing to refuse. */
+const rowsOf = <A, I>(name: string, row: Schema.Schema<A, I>, args: Arguments = {}) =>
+  callRows(name, row, args).pipe(Effect.catchTag("Refused", (refused) => Effect.die(refused)))
 
 /** Everything that ops.verify() found: empty when the books are true. */
-export const brokenInvariants = rowsOf(Broken, `select invariant, user_id as "userId", detail from ops.verify()`)
+export const brokenInvariants = rowsOf("ops.verify", Broken)
 
 /** What a seal looks like: the sha256 that ops.seal() answered, as 64 hexadecimal digits. */
 export const Digest = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/i))
 
 /** Everything that ops.verify_seal() found: empty when history up to that seal is as it was. */
-export const changedSinceSeal = (digest: typeof Digest.Type) =>
-  rowsOf(Broken, `select invariant, user_id as "userId", detail from ops.verify_seal($1)`, [digest])
+export const changedSinceSeal = (digest: typeof Digest.Type) => rowsOf("ops.verify_seal", Broken, { digest })
 
 const Seal = Schema.Struct({
   digest: Digest,
   seal: Schema.NumberFromString,
-  sealedAt: Schema.DateFromSelf,
+  sealedAt: Schema.DateFromSelf.pipe(Schema.propertySignature, Schema.fromKey("sealed_at")),
   users: Schema.NumberFromString,
-  ledgerRows: Schema.NumberFromString
+  ledgerRows: Schema.NumberFromString.pipe(Schema.propertySignature, Schema.fromKey("ledger_rows"))
 })
 
 /** Seals history as it stands: ops.seal(). */
 export const seal = Effect.gen(function* () {
-  const text = 'select digest, seal, sealed_at as "sealedAt", users, ledger_rows as "ledgerRows" from ops.seal()'
-  const [sealed] = yield* rowsOf(Seal, text)
+  const [sealed] = yield* rowsOf("ops.seal", Seal)
   if (sealed === undefined) return yield* Effect.dieMessage("ops.seal() answered no row")
   return sealed
 })
