@@ -1,5 +1,4 @@
 /** What every request goes through: id, CORS, the route, failures to problems, headers, one line in the log. */
-import { randomUUID } from "node:crypto"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -8,8 +7,8 @@ import { addressOf, networkOf } from "./client-address.ts"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
 import { answerFailure, problemAnswer } from "./failures.ts"
 import { counter, type Rates, tooMany } from "./limits.ts"
-import { OurRequest } from "./our-request.ts"
-import { newState, requestState, type RequestState, withState } from "./request-state.ts"
+import { type OurRequest, unrouted } from "./our-request.ts"
+import { ourRequest, requestState } from "./request-state.ts"
 import { securityHeaders } from "./security-headers.ts"
 
 const routerConfig = {
@@ -17,14 +16,6 @@ const routerConfig = {
   ignoreDuplicateSlashes: false,
   // Longer than any path can be: the contract says how long a parameter is, not the router with a 404.
   maxParamLength: 1_000_000
-}
-
-const saneId = /^[\w.:-]{1,128}$/
-
-/** The request id that a caller gave, if it is fit for a log, or a new one. */
-const requestId = (request: HttpServerRequest.HttpServerRequest) => {
-  const given = request.headers["x-request-id"]
-  return given !== undefined && saneId.test(given) ? given : randomUUID()
 }
 
 /** The methods that some route knows for a path; undefined for what is no path. */
@@ -68,10 +59,10 @@ const credentials = ["authorization", "x-service-key", "stripe-signature"]
 /** Whether it says who it is, true or not. */
 const saysWho = ({ headers }: HttpServerRequest.HttpServerRequest) => credentials.some((name) => name in headers)
 
-const logLine = (request: HttpServerRequest.HttpServerRequest, state: RequestState, status: number, since: number) =>
+const logLine = ({ source, state }: OurRequest, status: number, since: number) =>
   Effect.logInfo("request", {
     requestId: state.id,
-    method: request.method,
+    method: source.method,
     route: state.route,
     status,
     ms: Math.round((performance.now() - since) * 10) / 10,
@@ -85,7 +76,9 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
       HttpRouter.toHttpApp,
       HttpRouter.withRouterConfig(routerConfig)
     )
-    const methods = methodsByPath(Chunk.toReadonlyArray(router.routes))
+    const routes = Chunk.toReadonlyArray(router.routes)
+    if (routes.some(({ method }) => method === unrouted)) throw new Error(`A route has the method ${unrouted}`)
+    const methods = methodsByPath(routes)
     const cors = corsHeaders(options.corsOrigins)
     const strangers = counter(options.rates.strangers)
     const networkOfRequest = (request: HttpServerRequest.HttpServerRequest) =>
@@ -93,42 +86,36 @@ export const makeApp = <E, R>(router: HttpRouter.HttpRouter<E, R>, options: AppO
     /** Seconds that a stranger has to wait. */
     const wait = (request: HttpServerRequest.HttpServerRequest) => strangers.count(networkOfRequest(request))
 
-    const answerOfRoute = (request: HttpServerRequest.HttpServerRequest, state: RequestState) =>
-      routed.pipe(
-        Effect.provideService(HttpServerRequest.HttpServerRequest, new OurRequest(request)),
-        Effect.catchAllCause((cause) => answerFailure(cause, state, () => methods(request.url)))
-      )
+    const answerOfRoute = ({ url, state }: OurRequest) =>
+      Effect.catchAllCause(routed, (cause) => answerFailure(cause, state, () => methods(url)))
 
-    const answer = (request: HttpServerRequest.HttpServerRequest, state: RequestState) => {
+    const answer = (request: OurRequest) => {
       if (isPreflight(request)) return Effect.succeed(preflightAnswer)
-      if (isProbe(request.url)) return answerOfRoute(request, state)
+      if (isProbe(request.url)) return answerOfRoute(request)
       if (!saysWho(request)) {
         const seconds = wait(request)
-        return seconds === 0 ? answerOfRoute(request, state) : Effect.succeed(problemAnswer(tooMany(seconds)))
+        return seconds === 0 ? answerOfRoute(request) : Effect.succeed(problemAnswer(tooMany(seconds)))
       }
+      const { state } = request
       state.isSuspect = () => strangers.isOver(networkOfRequest(request))
       // Whoever is believed isn't counted. What fails by our own fault says nothing about them.
-      return Effect.map(answerOfRoute(request, state), (response) => {
+      return Effect.map(answerOfRoute(request), (response) => {
         const seconds = state.isStranger && response.status < 500 ? wait(request) : 0
         return seconds === 0 ? response : problemAnswer(tooMany(seconds))
       })
     }
 
-    return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    return Effect.flatMap(ourRequest, (request) => {
       const since = performance.now()
-      const state = newState(requestId(request))
-      return answer(request, state).pipe(
-        Effect.map((response) =>
-          HttpServerResponse.setHeaders(response, {
-            ...securityHeaders,
-            ...response.headers,
-            ...cors(request),
-            ...state.headers,
-            "x-request-id": state.id
-          })
-        ),
-        Effect.tap((response) => logLine(request, state, response.status, since)),
-        withState(state)
-      )
+      return Effect.flatMap(answer(request), (response) => {
+        const complete = HttpServerResponse.setHeaders(response, {
+          ...securityHeaders,
+          ...response.headers,
+          ...cors(request),
+          ...request.state.headers,
+          "x-request-id": request.state.id
+        })
+        return Effect.as(logLine(request, response.status, since), complete)
+      })
     })
   })

@@ -1,4 +1,5 @@
 /** From a handler to its one function call and back: refusals become the errors of the contract. */
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import {
@@ -104,7 +105,7 @@ const refuse = <Kind extends ProblemKind>(refused: Refusal, kinds: ReadonlyArray
 export const answered = <A, R, Kind extends ProblemKind = never>(
   asking: Effect.Effect<A, Refused | Unavailable | Overloaded, R>,
   refusalsOfRoute: ReadonlyArray<Kind> = []
-): Effect.Effect<A, ProblemOf<Kind> | Always, R> => {
+): Effect.Effect<A, ProblemOf<Kind> | Always, R | HttpServerRequest.HttpServerRequest> => {
   const kinds: ReadonlyArray<Kind | typeof InvalidRequest> = [InvalidRequest, ...refusalsOfRoute]
   return Effect.flatMap(requestState, (state) => {
     state.asked = true
@@ -123,7 +124,7 @@ export const ask = <A, I, Kind extends ProblemKind = never>(
   answer: Schema.Schema<A, I>,
   args: Arguments,
   options: AskOptions<Kind> = {}
-): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient> =>
+): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient | HttpServerRequest.HttpServerRequest> =>
   answered(call(name, answer, args, { keyed: options.keyed ?? false }), options.refusals)
 
 /** The mark that SQL puts on the answer to a key it has seen before. */

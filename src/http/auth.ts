@@ -4,7 +4,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Layer, Option } from "effect"
-import { type AppKey, serviceKeys } from "../auth/service-keys.ts"
+import { type AppKey, type HouseKey, serviceKeys } from "../auth/service-keys.ts"
 import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
@@ -13,7 +13,8 @@ import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.
 import { makeProblem } from "../contract/problem.ts"
 import { NeedsScope, type Scope } from "../contract/scopes.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
-import { answerHeader, isCalledBy, isKnown, requestState } from "./request-state.ts"
+import type { OurRequest } from "./our-request.ts"
+import { answerHeader, isCalledBy, isKnown, ourRequest } from "./request-state.ts"
 
 const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, detail))
 
@@ -135,20 +136,28 @@ const services = Layer.effect(
   Effect.gen(function* () {
     const settings = yield* AppSettings
     const judge = yield* serviceKeys(settings.serviceKeys)
-    const service = Effect.gen(function* () {
-      const { headers } = yield* HttpServerRequest.HttpServerRequest
-      const { isSuspect } = yield* requestState
-      const key = yield* Effect.catchTags(judge(headers["x-service-key"] ?? "", isSuspect), {
-        InvalidKey: ({ message }) => unauthorized(message),
-        Unavailable: () => cannotLookUp,
-        Overloaded: () => cannotLookUp
-      })
-      yield* isKnown
+    const serviceOf = ({ headers, state }: OurRequest, key: HouseKey | AppKey) => {
+      // Known whatever comes of it: a key without the scope is a key.
+      state.isStranger = false
       const named = headers["x-app-id"]
-      return key.status === "house" ? house(named) : yield* ofApp(key, named)
-    })
+      return key.status === "house" ? Effect.succeed(house(named)) : ofApp(key, named)
+    }
+    const service = Effect.flatMap(ourRequest, (request) =>
+      judge(request.headers["x-service-key"] ?? "", request.state.isSuspect).pipe(
+        Effect.catchTags({
+          InvalidKey: ({ message }) => unauthorized(message),
+          Unavailable: () => cannotLookUp,
+          Overloaded: () => cannotLookUp
+        }),
+        Effect.flatMap((key) => serviceOf(request, key)),
+        Effect.map((each) => {
+          request.state.caller = each.onlyOf ?? "service"
+          return each
+        })
+      )
+    )
     return {
-      serviceKey: () => Effect.tap(service, ({ onlyOf }) => isCalledBy(onlyOf ?? "service"))
+      serviceKey: () => service
     }
   })
 )

@@ -33,8 +33,11 @@ const discard = (source: IncomingMessage) => {
   })
 }
 
-const readBytes = (source: IncomingMessage, limit: number) =>
-  Effect.async<Buffer, ReturnType<typeof tooLarge> | typeof brokenOff>((resume) => {
+type Refusal = ReturnType<typeof tooLarge> | typeof brokenOff
+
+/** Reads to the end, and goes on with the bytes. */
+const readBytes = <A>(source: IncomingMessage, limit: number, use: (bytes: Buffer) => Effect.Effect<A, Refusal>) =>
+  Effect.async<A, Refusal>((resume) => {
     // Asked a second time, or gone before we came to read it.
     if (source.readableEnded || source.destroyed) return resume(Effect.fail(brokenOff))
     if (Number(source.headers["content-length"] ?? 0) > limit) {
@@ -51,39 +54,54 @@ const readBytes = (source: IncomingMessage, limit: number) =>
       resume(Effect.fail(tooLarge(limit)))
     }
     source.on("data", onData)
-    source.once("end", () => resume(Effect.succeed(Buffer.concat(chunks))))
+    source.once("end", () => resume(use(Buffer.concat(chunks))))
     // The client went away, or was too slow: the server ends the connection then (server.ts).
-    source.once("error", () => resume(Effect.fail(brokenOff)))
-    source.once("close", () => resume(Effect.fail(brokenOff)))
+    const onGone = () => resume(Effect.fail(brokenOff))
+    source.once("error", onGone)
+    source.once("close", onGone)
   })
 
 const isJson = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?;?$/i
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** A body as text; for a webhook, whose signature is over just that. */
-export const bodyText = (source: IncomingMessage) =>
-  Effect.gen(function* () {
-    // No type at all counts as JSON.
-    if (!isJson.test(source.headers["content-type"] ?? "application/json")) {
-      return yield* Effect.fail(wrong("The body must be JSON: send Content-Type: application/json."))
-    }
-    const limit = Option.getOrElse(Option.map(yield* HttpIncomingMessage.MaxBodySize, Number), () => usualLimit)
-    const bytes = yield* readBytes(source, limit)
-    return yield* Effect.try({ try: () => utf8.decode(bytes), catch: () => wrong("The body isn't UTF-8.") })
-  })
+const notJson = wrong("The body must be JSON: send Content-Type: application/json.")
+const notUtf8 = wrong("The body isn't UTF-8.")
 
-const parse = (text: string) =>
-  Effect.gen(function* () {
-    // No body is an object without fields: where none is required, none need be sent.
-    if (text.trim() === "") return {}
-    const value = yield* Effect.try({
-      try: (): unknown => JSON.parse(text),
-      catch: () => wrong("The body isn't well-formed JSON.")
+const read = <A>(source: IncomingMessage, use: (text: string) => Effect.Effect<A, Refusal>) => {
+  // No type at all counts as JSON.
+  if (!isJson.test(source.headers["content-type"] ?? "application/json")) return Effect.fail(notJson)
+  return Effect.flatMap(HttpIncomingMessage.MaxBodySize, (most) =>
+    readBytes(source, Option.isSome(most) ? Number(most.value) : usualLimit, (bytes) => {
+      let text
+      try {
+        text = utf8.decode(bytes)
+      } catch {
+        return Effect.fail(notUtf8)
+      }
+      return use(text)
     })
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? value
-      : yield* Effect.fail(wrong("The body must be a JSON object."))
-  })
+  )
+}
+
+/** A body as text; for a webhook, whose signature is over just that. */
+export const bodyText = (source: IncomingMessage) => read(source, Effect.succeed)
+
+const notWellFormed = wrong("The body isn't well-formed JSON.")
+const noObject = wrong("The body must be a JSON object.")
+
+const parse = (text: string): Effect.Effect<object, Refusal> => {
+  // No body is an object without fields: where none is required, none need be sent.
+  if (text.trim() === "") return Effect.succeed({})
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return Effect.fail(notWellFormed)
+  }
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Effect.succeed(value)
+    : Effect.fail(noObject)
+}
 
 /** A body as a JSON object. */
-export const bodyJson = (source: IncomingMessage) => Effect.flatMap(bodyText(source), parse)
+export const bodyJson = (source: IncomingMessage) => read(source, parse)

@@ -6,7 +6,7 @@ import { Cause, Effect, Schema } from "effect"
 import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
 import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
 import { invalid, invalidBySchema } from "./invalid.ts"
-import type { RequestState } from "./request-state.ts"
+import type { RequestState } from "./our-request.ts"
 
 const isProblem = Schema.is(Problem)
 

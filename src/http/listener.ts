@@ -5,6 +5,7 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
+import { makeExchange } from "./exchange.ts"
 import { securityHeaders } from "./security-headers.ts"
 
 export interface ListenOptions {
@@ -143,11 +144,11 @@ export const make = (options: ListenOptions) =>
     const effectServer = yield* NodeHttpServer.make(() => server, { host: options.host, port: options.port })
     return HttpServer.make({
       address: effectServer.address,
-      serve: (app, middleware) =>
-        Effect.zipRight(
-          middleware === undefined ? effectServer.serve(app) : effectServer.serve(app, middleware),
-          Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
-        )
+      serve: (app) =>
+        Effect.gen(function* () {
+          server.on("request", yield* makeExchange(app))
+          yield* Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
+        })
     })
   })
 

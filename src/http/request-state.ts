@@ -1,56 +1,32 @@
-/** What one request learns on its way, for its answer's headers and its line in the log. */
-import { Effect, FiberRef } from "effect"
+/** What the routes and their middleware note about the request they are at. */
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import { Effect } from "effect"
+import { OurRequest, type RequestState } from "./our-request.ts"
 
-export interface RequestState {
-  readonly id: string
-  /** The route's pattern, so that no user's id is in the log. */
-  route: string
-  /** `user`, `admin`, `service` or `stripe` once they have shown a valid credential. */
-  caller: string
-  /** Nothing about the request says that we know who sends it: it counts against its address. */
-  isStranger: boolean
-  /** Whether too many strangers came from its address just now. */
-  isSuspect: () => boolean
-  /** A function was asked: what fails to decode from here on is our mistake, not the caller's. */
-  asked: boolean
-  /** Headers the answer gets besides those of every answer. */
-  readonly headers: Record<string, string>
-}
-
-export const newState = (id: string): RequestState => ({
-  id,
-  route: "none",
-  caller: "nobody",
-  isStranger: true,
-  isSuspect: () => false,
-  asked: false,
-  headers: {}
+export const ourRequest = Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
+  if (!(request instanceof OurRequest)) throw new Error("This request didn't come in through exchange.ts")
+  return request
 })
 
-// A FiberRef, not a service: middleware of the contract may ask for no services but the router's.
-const current = FiberRef.unsafeMake(newState("none"))
+/** The state lies with the request: a service or FiberRef of its own would cost each request as much as its log line. */
+const withState = <A>(use: (state: RequestState) => A) => Effect.map(ourRequest, ({ state }) => use(state))
 
-export const requestState = FiberRef.get(current)
-
-export const withState =
-  (state: RequestState) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.locally(effect, current, state)
+export const requestState = withState((state) => state)
 
 /** We know who it is, whether or not they may. */
-export const isKnown = Effect.map(requestState, (state) => {
+export const isKnown = withState((state) => {
   state.isStranger = false
 })
 
 /** They have shown a good credential. */
 export const isCalledBy = (caller: string) =>
-  Effect.map(requestState, (state) => {
+  withState((state) => {
     state.caller = caller
     state.isStranger = false
   })
 
 /** Adds a header to whatever is answered. */
-export const answerHeader = (name: string, value: string): Effect.Effect<void> =>
-  Effect.map(requestState, (state) => {
+export const answerHeader = (name: string, value: string) =>
+  withState((state) => {
     state.headers[name] = value
   })

@@ -4,7 +4,7 @@ import { Cause, Effect, Logger } from "effect"
 import { expect, test } from "vitest"
 import { refusals } from "../../src/http/ask.ts"
 import { answerFailure } from "../../src/http/failures.ts"
-import { newState } from "../../src/http/request-state.ts"
+import { newState } from "../../src/http/our-request.ts"
 import { database } from "../support/database.ts"
 import { authService, serviceKey, startService } from "./support.ts"
 
