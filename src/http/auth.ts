@@ -1,8 +1,6 @@
 /** Credentials off the request, judged: the contract's middleware. */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Layer, Option } from "effect"
 import { type AppKey, type HouseKey, serviceKeys } from "../auth/service-keys.ts"
 import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
@@ -32,13 +30,13 @@ const noKeys = Effect.zipRight(
 )
 
 /** Node keeps the first of several and says nothing of the others; a proxy in front of us may have judged another one. */
-const isRepeated = (request: HttpServerRequest.HttpServerRequest, name: string) =>
-  NodeHttpServerRequest.toIncomingMessage(request).rawHeaders.filter(
+const isRepeated = ({ source }: OurRequest, name: string) =>
+  source.rawHeaders.filter(
     (text, index) => index % 2 === 0 && text.length === name.length && text.toLowerCase() === name
   ).length > 1
 
 // HttpApi slices "Bearer " off without looking whether it is there: the header is read here.
-const bearerToken = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+const bearerToken = Effect.flatMap(ourRequest, (request) => {
   const [, token] = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "") ?? []
   return token === undefined || isRepeated(request, "authorization") ? noToken : Effect.succeed(token)
 })

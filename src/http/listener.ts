@@ -1,8 +1,8 @@
 /** The listening socket, and its end: nobody who was let in goes without an answer. */
 import * as http from "node:http"
-import type { Socket } from "node:net"
+import type * as net from "node:net"
 import * as HttpServer from "@effect/platform/HttpServer"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as HttpServerError from "@effect/platform/HttpServerError"
 import { Duration, Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { makeExchange } from "./exchange.ts"
@@ -58,7 +58,7 @@ const problemOf = (status: number, reason: string) => {
 }
 
 /** What isn't HTTP, or takes too long to become a request, gets an answer here, and its connection is ended. */
-const refuseConnection = (error: Error & { readonly code?: string }, socket: Socket) => {
+const refuseConnection = (error: Error & { readonly code?: string }, socket: net.Socket) => {
   const [status, reason] =
     error.code === "ERR_HTTP_REQUEST_TIMEOUT"
       ? ([408, "Request Timeout"] as const)
@@ -90,7 +90,7 @@ const mostAtOnce = 20
 
 /** Whoever has more than that under way on a connection loses it, and what came with it isn't begun. */
 class PatientServer extends http.Server {
-  readonly #underWay = new WeakMap<Socket, number>()
+  readonly #underWay = new WeakMap<net.Socket, number>()
 
   override emit(event: string, ...args: ReadonlyArray<unknown>): boolean {
     const [request, response] = args
@@ -127,7 +127,24 @@ const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>
     })
   })
 
-/** Effect's server takes its handler away before it stops listening; this one drains in between. */
+const listening = (server: http.Server, { host, port }: ListenOptions) =>
+  Effect.async<net.AddressInfo, HttpServerError.ServeError>((resume) => {
+    const refuse = (cause: unknown) => resume(Effect.fail(new HttpServerError.ServeError({ cause })))
+    server.once("error", refuse)
+    server.listen({ host, port }, () => {
+      server.off("error", refuse)
+      const address = server.address()
+      if (typeof address === "object" && address !== null) resume(Effect.succeed(address))
+    })
+  })
+
+const closed = (server: http.Server) =>
+  Effect.async<void>((resume) => {
+    if (server.listening) server.close(() => resume(Effect.void))
+    else resume(Effect.void)
+  })
+
+/** Listens until its scope ends. A taken port fails with ServeError, whose cause says EADDRINUSE. */
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
     const { idleTimeout, ...patience } = options.patience ?? usualPatience
@@ -141,9 +158,9 @@ export const make = (options: ListenOptions) =>
       unanswered.add(response)
       response.once("close", () => unanswered.delete(response))
     })
-    const effectServer = yield* NodeHttpServer.make(() => server, { host: options.host, port: options.port })
+    const { address, port } = yield* Effect.acquireRelease(listening(server, options), () => closed(server))
     return HttpServer.make({
-      address: effectServer.address,
+      address: { _tag: "TcpAddress", hostname: address === "::" ? "0.0.0.0" : address, port },
       serve: (app) =>
         Effect.gen(function* () {
           server.on("request", yield* makeExchange(app))
@@ -152,11 +169,8 @@ export const make = (options: ListenOptions) =>
     })
   })
 
-/** What `HttpApiBuilder.serve` needs of a server. A taken port fails with ServeError, whose cause says EADDRINUSE. */
-export const layer = Layer.merge(
-  Layer.scoped(
-    HttpServer.HttpServer,
-    Effect.flatMap(AppSettings, ({ host, port }) => make({ host, port, drainTimeout: "4 seconds" }))
-  ),
-  NodeHttpServer.layerContext
+/** What `HttpServer.serve` needs. */
+export const layer = Layer.scoped(
+  HttpServer.HttpServer,
+  Effect.flatMap(AppSettings, ({ host, port }) => make({ host, port, drainTimeout: "4 seconds" }))
 )

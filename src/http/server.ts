@@ -1,9 +1,11 @@
 /** The whole contract as an app that serves itself on whatever listens. */
+import * as Etag from "@effect/platform/Etag"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
+import * as NodePath from "@effect/platform-node/NodePath"
 import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
@@ -51,11 +53,11 @@ const app = Effect.gen(function* () {
 
 /** Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends. */
 export const server = Layer.unwrapEffect(Effect.map(app, (each) => HttpServer.serve(each))).pipe(
-  // Nobody collects spans. They cost a third of a request, and would carry its headers, service key included.
-  HttpMiddleware.withTracerDisabledWhen(() => true),
+  // Nobody collects spans, and they would cost time.
   Layer.provide(Layer.setTracerEnabled(false)),
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(groups),
   Layer.provide(HttpApiBuilder.Router.Live),
-  Layer.provide(NodeHttpServer.layerContext)
+  // What a route of the platform's may ask for, to answer with a file. None of ours does.
+  Layer.provide([NodeHttpPlatform.layer, Etag.layerWeak, NodeFileSystem.layer, NodePath.layer])
 )
