@@ -39,6 +39,7 @@
 --!include credits/spend_cap.sql
 --!include credits/free_caps.sql
 --!include credits/use_request_json.sql
+--!include credits/sound_use_request.sql
 --!include credits/use_request_from_json.sql
 --!include credits/decide_use.sql
 --!include credits/use_posting.sql

@@ -54,12 +54,46 @@ begin
     );
   end if;
 
-  -- The row after the last item has no place: it writes what is left.
+  -- Most items are their user's only one, have a new key and credits enough: one query decides all of those. The row
+  -- after the last item has no place: it writes what is left.
   for v_item in
-    select i.value, i.place, i.value ->> 'userId' as user_id
-    from jsonb_array_elements(p_items) with ordinality i (value, place)
+    select
+      i.value,
+      i.place,
+      i.user_id,
+      case
+        when i.is_first and (i.balance).balance - (i.balance).held >= (i.request).amount and i.is_used is null
+        then row(i.place, i.request, (i.request).amount, i.balance)::credits.allowed_use
+      end as allowed
+    from (
+      select
+        r.*,
+        row_number() over (partition by r.user_id order by r.place) = 1 as is_first,
+        (
+          select b
+          from credits.balances b
+          where b.user_id = (r.request).user_id and array_position(v_locked, b.user_id) > 0
+        ) as balance,
+        (
+          select true
+          from credits.idempotency_keys k
+          where k.user_id = (r.request).user_id
+            and k.caller = (r.request).caller
+            and k.key = (r.request).idempotency_key
+        ) as is_used
+      from (
+        select
+          e.value,
+          e.place,
+          e.value ->> 'userId' as user_id,
+          credits.sound_use_request(e.value, p_caller) as request
+        from jsonb_array_elements(p_items) with ordinality e (value, place)
+        offset 0 -- made once, wherever it is looked at
+      ) r
+      offset 0
+    ) i
     union all
-    select null, null, null
+    select null, null, null, null
     order by place nulls last
   loop
     -- A user's next debit is decided upon the balance that the one before has left.
@@ -72,6 +106,12 @@ begin
       v_allowed_user_ids := '{}';
     end if;
     exit when v_item.place is null;
+
+    if (v_item.allowed).place is not null then
+      v_allowed := v_allowed || v_item.allowed;
+      v_allowed_user_ids := v_allowed_user_ids || v_item.user_id;
+      continue;
+    end if;
 
     begin
       v_request := credits.use_request_from_json(v_item.value, p_caller);

@@ -17,22 +17,24 @@ begin
   from unnest(p_uses) u;
   v_transactions := credits.post_many(v_postings, p_now);
 
-  select array_agg(credits.use_answer(t, u.balance, u.amount) order by u.place)
-  into v_answers
-  from unnest(p_uses) u
-  join unnest(v_transactions) t on t.user_id = (u.request).user_id;
-
-  insert into credits.idempotency_keys (user_id, caller, key, request_hash, answer, created_at)
-  select
-    (u.request).user_id,
-    (u.request).caller,
-    (u.request).idempotency_key,
-    credits.request_hash(credits.use_request_json(u.request)),
-    a.answer,
-    p_now
-  from (select x.request, row_number() over (order by x.place) as n from unnest(p_uses) x) u
-  join unnest(v_answers) with ordinality a (answer, n) on a.n = u.n
-  where (u.request).idempotency_key is not null;
+  with answered as (
+    select u.place, u.request, credits.use_answer(t, u.balance, u.amount) as answer
+    from unnest(p_uses) u
+    join unnest(v_transactions) t on t.user_id = (u.request).user_id
+  ),
+  remembered as (
+    insert into credits.idempotency_keys (user_id, caller, key, request_hash, answer, created_at)
+    select
+      (a.request).user_id,
+      (a.request).caller,
+      (a.request).idempotency_key,
+      credits.request_hash(credits.use_request_json(a.request)),
+      a.answer,
+      p_now
+    from answered a
+    where (a.request).idempotency_key is not null
+  )
+  select array_agg(a.answer order by a.place) into v_answers from answered a;
   return v_answers;
 end
 $$;
