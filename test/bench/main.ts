@@ -7,6 +7,7 @@ import { billing } from "./billing.ts"
 import { type Measured, median, perSecond } from "./numbers.ts"
 import { measure, residentMb, startByHand, startService } from "./processes.ts"
 import { reads } from "./reads.ts"
+import { type Minute, soak } from "./soak.ts"
 import { stage } from "./stage.ts"
 
 const { values: options } = parseArgs({
@@ -17,6 +18,8 @@ const { values: options } = parseArgs({
     /** Only these rows, with commas between: limit,by hand,function,HTTP,HTTP batch,billing,reads */
     rows: { type: "string" },
     rounds: { type: "string" },
+    /** Minutes of HTTP load after the rounds. */
+    soak: { type: "string", default: "0" },
     seconds: { type: "string" },
     /** Options of node for the service, such as --cpu-prof. */
     node: { type: "string" }
@@ -83,6 +86,14 @@ const bench = Effect.gen(function* () {
       yield* Console.log(`round ${round + 1}: ${row} ${Math.round(perSecond(one))}/s`)
     }
   }
+  const soaked = yield* Effect.promise(() =>
+    soak(
+      Number(options.soak),
+      service.pid,
+      () => measure({ kind: "use", port: service.port, path: use, lanes: 64, key, users, seconds: 60 }),
+      (line) => console.log(line)
+    )
+  )
   const [hot] = yield* Effect.promise(() => query(hotShare))
 
   const billed = wanted("billing") ? yield* Effect.promise(() => billing(client, url, due)) : undefined
@@ -103,6 +114,7 @@ const bench = Effect.gen(function* () {
     rows: Object.fromEntries(Object.entries(measured).map(([row, each]) => [row, summary(each)])),
     billing: billed,
     reads: read,
+    soak: soaked,
     serviceMb: memory.length === 0 ? undefined : { first: memory[0], last: memory.at(-1), most: Math.max(...memory) },
     hotUpdatesPercent: hot?.["percent"],
     untrue
@@ -113,6 +125,16 @@ type Result = Effect.Effect.Success<typeof bench>
 
 const ratio = (a: number | undefined, b: number | undefined) =>
   a === undefined || b === undefined ? "" : (a / b).toFixed(2)
+
+const soakLines = (minutes: ReadonlyArray<Minute>) => {
+  const [first, last] = [minutes[0], minutes.at(-1)]
+  if (first === undefined || last === undefined) return []
+  const change = (name: "perSecond" | "p50" | "p99") => `${first[name].toFixed(1)} to ${last[name].toFixed(1)}`
+  return [
+    `${minutes.length} minutes of HTTP, first to last: ${change("perSecond")} a second, p50 ${change("p50")} ms, ` +
+      `p99 ${change("p99")} ms, service ${first.serviceMb ?? "?"} to ${last.serviceMb ?? "?"} MB`
+  ]
+}
 
 const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
   const line = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
@@ -143,6 +165,7 @@ const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
           }),
           ""
         ]),
+    ...soakLines(result.soak),
     `service: ${result.serviceMb?.most ?? "?"} MB resident at most (first ${result.serviceMb?.first ?? "?"}, last ${result.serviceMb?.last ?? "?"})`,
     ...(billed === undefined
       ? []
