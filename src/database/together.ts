@@ -1,9 +1,10 @@
 /**
- * Debits that arrive together travel together. With a slot free and nobody waiting a debit goes alone, at once;
- * under load those that wait go in one call of credits.use_many, one transaction, each with its own outcome.
+ * Debits that arrive together travel together: those of one turn of the event loop, and those that wait for a slot, go
+ * in one call of credits.use_many, one transaction, each with its own outcome. With nobody else there a debit goes
+ * alone, at once.
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
-import { Cause, Context, Deferred, Effect, Exit, FiberId, Layer, Option, Predicate, Schema } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, FiberId, Layer, Option, Predicate, Runtime, Schema } from "effect"
 import { debited } from "../contract/ledger.ts"
 import { call, tryAgainWithin } from "./call.ts"
 import { Overloaded, Refused, Unavailable } from "./errors.ts"
@@ -83,14 +84,13 @@ const isKeyed = ({ idempotencyKey }: Debit) => idempotencyKey !== undefined
 
 export const make = (limits: Limits = usual) =>
   Effect.gen(function* () {
-    const database = yield* Effect.context<SqlClient.SqlClient>()
+    const fork = Runtime.runFork(yield* Effect.runtime<SqlClient.SqlClient>())
     const waiting: Array<Waiting> = []
     let inFlight = 0
+    let isGathering = false
 
-    const alone = (debit: Debit) =>
-      call("credits.use", UseAnswer, { ...debit }, { keyed: isKeyed(debit) }).pipe(Effect.provide(database))
-
-    const answerAlone = ({ debit, answer }: Waiting) => Deferred.complete(answer, alone(debit))
+    const answerAlone = ({ debit, answer }: Waiting) =>
+      Effect.intoDeferred(call("credits.use", UseAnswer, { ...debit }, { keyed: isKeyed(debit) }), answer)
 
     const answerFrom = (result: (typeof UseManyAnswer.Type)["results"][number]): Exit.Exit<UseAnswer, Failure> => {
       if (!result.ok) return Exit.fail(new Refused(result.error))
@@ -107,7 +107,7 @@ export const make = (limits: Limits = usual) =>
           items: batch.map(({ debit }) => debit),
           caller: null, // each item names its own
           isCapped: batch.some(({ debit }) => debit.serviceKeyId !== undefined)
-        }).pipe(Effect.provide(database), Effect.exit)
+        }).pipe(Effect.exit)
         const isEarly = performance.now() - since < tryAgainWithin
         yield* Effect.forEach(
           batch,
@@ -128,44 +128,47 @@ export const make = (limits: Limits = usual) =>
       })
 
     /** Runs a call in a slot that was taken for it, and gives the slot back once: when it ends or has taken too long. */
-    const inSlot = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    const inSlot = <R>(effect: Effect.Effect<void, never, R>) =>
       Effect.suspend(() => {
         let isHeld = true
-        const release = Effect.suspend(() => {
-          if (!isHeld) return Effect.void
+        const release = () => {
+          if (!isHeld) return
           isHeld = false
-          return next
-        })
-        const timer = setTimeout(() => Effect.runFork(release), limits.patience)
+          inFlight -= 1
+          gather()
+        }
+        const timer = setTimeout(release, limits.patience)
         return Effect.ensuring(
           effect,
-          Effect.suspend(() => {
+          Effect.sync(() => {
             clearTimeout(timer)
-            return release
+            release()
           })
         )
       })
 
-    /** A slot has become free: whoever waits goes on. */
-    const next: Effect.Effect<void> = Effect.suspend(() => {
-      if (waiting.length === 0) {
-        inFlight -= 1
-        return Effect.void
+    const depart = () => {
+      isGathering = false
+      while (inFlight < limits.inFlight && waiting.length > 0) {
+        inFlight += 1
+        // Of nobody's request: it carries many, and none of them ends it.
+        fork(Effect.uninterruptible(inSlot(send(waiting.splice(0, limits.batch)))))
       }
-      const batch = waiting.splice(0, limits.batch)
-      // Of nobody's request: it carries many, and none of them ends it.
-      return Effect.asVoid(Effect.forkDaemon(Effect.uninterruptible(inSlot(send(batch)))))
-    })
+    }
+
+    /** Whoever waits departs when this turn of the event loop has brought everybody that it brings. */
+    const gather = () => {
+      if (isGathering || inFlight >= limits.inFlight || waiting.length === 0) return
+      isGathering = true
+      setImmediate(depart)
+    }
 
     const use = (debit: Debit): Effect.Effect<UseAnswer, Failure> =>
       Effect.suspend(() => {
-        if (inFlight < limits.inFlight) {
-          inFlight += 1
-          return inSlot(alone(debit))
-        }
         if (waiting.length >= limits.waiting) return Effect.fail(new Overloaded())
         const answer = Deferred.unsafeMake<UseAnswer, Failure>(FiberId.none)
         waiting.push({ debit, answer })
+        gather()
         return Deferred.await(answer)
       }).pipe(Effect.uninterruptible)
 

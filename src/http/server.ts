@@ -53,11 +53,11 @@ const app = Effect.gen(function* () {
 
 /** Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends. */
 export const server = Layer.unwrapEffect(Effect.map(app, (each) => HttpServer.serve(each))).pipe(
-  // Nobody collects spans, and they would cost time.
-  Layer.provide(Layer.setTracerEnabled(false)),
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(groups),
   Layer.provide(HttpApiBuilder.Router.Live),
   // What a route of the platform's may ask for, to answer with a file. None of ours does.
-  Layer.provide([NodeHttpPlatform.layer, Etag.layerWeak, NodeFileSystem.layer, NodePath.layer])
+  Layer.provide([NodeHttpPlatform.layer, Etag.layerWeak, NodeFileSystem.layer, NodePath.layer]),
+  // Nobody collects spans, and they would cost time. Last, so that it holds while all the others are made.
+  Layer.provide(Layer.setTracerEnabled(false))
 )
