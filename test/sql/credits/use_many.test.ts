@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
 import { database, refusalOf } from "../../support/database.ts"
 import { invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -38,9 +39,14 @@ test("decides each item for itself and answers in the order asked", async () => 
   expect(await db.balanceRow("unheard of")).toBeUndefined()
 })
 
-test("answers an item exactly as credits.use answers it", async () => {
+// The ordinary ones are decided by a query, all others one by one.
+test.each([
+  { what: "an ordinary item", more: {} },
+  { what: "an item with metadata", more: { metadata: { a: 1 } } },
+  { what: "an item with an operation", more: { amount: null, operation: "chat_gpt4" } }
+])("answers $what exactly as credits.use answers it", async ({ more }) => {
   const userId = await db.userWith(100)
-  const request = { userId, ...debit, metadata: { a: 1 }, idempotencyKey: "k" }
+  const request = { userId, ...debit, ...more, idempotencyKey: "k" }
   const [many] = await useMany([request])
   expect(await db.call("credits.use", request)).toEqual({
     transaction: many.transaction,
@@ -155,6 +161,52 @@ test("refuses each malformed item alone, and takes the ones around it (CR001)", 
     expect(results[2 * index + 1], `after ${what}`).toMatchObject({ ok: true })
   })
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 1 })
+})
+
+test("refuses each malformed item of a user who asks for nothing else, too (CR001)", async () => {
+  const items = await Promise.all(
+    malformed.map(async ({ item }) =>
+      item !== null && typeof item === "object" && !Array.isArray(item) && Object.keys(item).length > 0
+        ? { userId: await db.userWith(100), ...debit, ...item }
+        : item
+    )
+  )
+  const before = await db.books()
+  const results = await useMany(items)
+  malformed.forEach(({ what, path }, index) => expect(results[index], what).toEqual(refused(invalid(path))))
+  expect(await db.books()).toEqual(before)
+})
+
+test("takes what is just within every limit, alone or again for the same user", async () => {
+  const userId = "u".repeat(128)
+  for (const referenceId of ["a", "b"]) {
+    await db.call("credits.grant", { userId, amount: 1_000_000_000, reason: "test", referenceId })
+  }
+  const longest = { userId, amount: 1_000_000_000, appId: "a".repeat(64), description: "d".repeat(500) }
+  const results = await useMany([
+    { ...longest, idempotencyKey: "k".repeat(255) },
+    { ...longest, idempotencyKey: "l".repeat(255) }
+  ])
+  expect(results).toEqual([taken(userId, 1_000_000_000, 1_000_000_000), taken(userId, 1_000_000_000, 0)])
+})
+
+test("doesn't take from an account that is opened while it waits for another's lock", async () => {
+  const [holder, opener] = [await session(db), await session(db)]
+  const userId = await db.userWith(100)
+  await holder.query("begin")
+  await holder.call("credits.use", { userId, ...debit })
+  const batch = await session(db)
+  const answer = batch.call("credits.use_many", {
+    items: [
+      { userId, ...debit },
+      { userId: "opened meanwhile", ...debit }
+    ]
+  })
+  await batch.waitsFor(holder)
+  await opener.call("credits.grant", { userId: "opened meanwhile", amount: 100, reason: "test", referenceId: "r" })
+  await holder.query("commit")
+  expect(await answer).toEqual({ results: [taken(userId, 30, 40), refused(notEnough(30, 0))] })
+  expect(await db.balanceRow("opened meanwhile")).toMatchObject({ balance: 100 })
 })
 
 test("reads a whole number however JSON writes it", async () => {
