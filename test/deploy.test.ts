@@ -32,7 +32,11 @@ describe("the image", () => {
   test("starts a file that it holds, as npm start does", () => {
     const command: ReadonlyArray<string> = JSON.parse(/^CMD (.*)$/m.exec(read("Dockerfile"))?.[1] ?? "")
     expect(command.slice(-2)).toEqual(["src/main.ts", "serve"])
-    expect(JSON.parse(read("package.json")).scripts.start).toBe(`exec env MALLOC_ARENA_MAX=1 ${command.join(" ")}`)
+    const environment = "MALLOC_ARENA_MAX=1 NODE_COMPILE_CACHE=node_modules/.cache/node"
+    expect(JSON.parse(read("package.json")).scripts.start).toBe(`exec env ${environment} ${command.join(" ")}`)
+    // What is compiled beforehand is compiled for the same flags.
+    const flags = command.slice(0, -2).join(" ")
+    expect(read("Dockerfile").match(/node --\S.*?(?= (?:src|-e) ?)/g)).toEqual([flags, flags])
     expect(fs.existsSync(path.join(root, "src/main.ts"))).toBe(true)
   })
 
