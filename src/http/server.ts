@@ -1,12 +1,16 @@
 /** The whole contract as an app that serves itself on whatever listens. */
 import * as Etag from "@effect/platform/Etag"
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpPlatform from "@effect/platform/HttpPlatform"
+import type * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
+import * as Path from "@effect/platform/Path"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
 import * as NodePath from "@effect/platform-node/NodePath"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer, Scope } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { layer as payments } from "../stripe/stripe.ts"
@@ -51,8 +55,21 @@ const app = Effect.gen(function* () {
   return yield* makeApp(router, { corsOrigins, trustProxy, rates: yield* RequestRates })
 })
 
+/** What an app may ask for. Every request copies what it is given several times, so it is given no more than this. */
+const asked = (all: Context.Context<HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices | Scope.Scope>) =>
+  Context.pick(
+    HttpServer.HttpServer,
+    HttpPlatform.HttpPlatform,
+    Etag.Generator,
+    FileSystem.FileSystem,
+    Path.Path,
+    Scope.Scope
+  )(all)
+
 /** Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends. */
-export const server = Layer.unwrapEffect(Effect.map(app, (each) => HttpServer.serve(each))).pipe(
+export const server = Layer.scopedDiscard(
+  Effect.flatMap(app, (each) => Effect.mapInputContext(HttpServer.serveEffect(each), asked))
+).pipe(
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(groups),
   Layer.provide(HttpApiBuilder.Router.Live),
