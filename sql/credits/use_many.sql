@@ -98,7 +98,12 @@ begin
   loop
     -- A user's next debit is decided upon the balance that the one before has left.
     if v_item.place is null or v_item.user_id = any (v_allowed_user_ids) then
-      v_answers := credits.write_uses(v_allowed, p_now);
+      v_answers := case cardinality(v_allowed)
+        when 1 then array[credits.write_use(
+          (v_allowed[1]).balance, (v_allowed[1]).request, (v_allowed[1]).amount, p_now
+        )]
+        else credits.write_uses(v_allowed, p_now)
+      end;
       for v_n in 1..cardinality(v_allowed) loop
         v_results[(v_allowed[v_n]).place] := jsonb_build_object('ok', true) || v_answers[v_n];
       end loop;

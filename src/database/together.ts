@@ -58,9 +58,11 @@ export interface Limits {
   readonly patience: number
   /** Debits that may wait; beyond it a caller is told to come back, rather than to wait ever longer. */
   readonly waiting: number
+  /** The same of one user's: whoever sends thousands, or has a balance that is held up, leaves room for the others. */
+  readonly waitingOfOne: number
 }
 
-const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000 }
+const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000, waitingOfOne: 200 }
 
 export class Together extends Context.Tag("mana/Together")<
   Together,
@@ -82,15 +84,41 @@ const isUndone = (cause: Cause.Cause<Refused | Unavailable>) => {
 
 const isKeyed = ({ idempotencyKey }: Debit) => idempotencyKey !== undefined
 
+const isUnavailable = (exit: Exit.Exit<unknown, Failure>) =>
+  Exit.isFailure(exit) && Option.getOrUndefined(Cause.failureOption(exit.cause))?._tag === "Unavailable"
+
+const usersOf = (batch: ReadonlyArray<Waiting>) => Map.groupBy(batch, ({ debit }) => debit.userId)
+
 export const make = (limits: Limits = usual) =>
   Effect.gen(function* () {
     const fork = Runtime.runFork(yield* Effect.runtime<SqlClient.SqlClient>())
-    const waiting: Array<Waiting> = []
+    /** Who waits, by user. */
+    const room = new Map<string, Array<Waiting>>()
+    /** Whose balance a call of ours is at: a second one would only wait for the first, and all that travel with it. */
+    const busy = new Set<string>()
+    let waiting = 0
     let inFlight = 0
     let isGathering = false
 
-    const answerAlone = ({ debit, answer }: Waiting) =>
-      Effect.intoDeferred(call("credits.use", UseAnswer, { ...debit }, { keyed: isKeyed(debit) }), answer)
+    const leave = (userIds: Iterable<string>) =>
+      Effect.sync(() => {
+        for (const userId of userIds) busy.delete(userId)
+        gather()
+      })
+
+    const alone = (debit: Debit) => call("credits.use", UseAnswer, { ...debit }, { keyed: isKeyed(debit) })
+
+    /** A user's debits one after the other: at once, each would wait for the same lock on a connection of its own. */
+    const apart = (userId: string, ofUser: ReadonlyArray<Waiting>) =>
+      Effect.gen(function* () {
+        let away: Exit.Exit<UseAnswer, Failure> | undefined
+        for (const { debit, answer } of ofUser) {
+          const exit = away ?? (yield* Effect.exit(alone(debit)))
+          // The others would find out the same, each after as long.
+          if (isUnavailable(exit)) away = exit
+          yield* Deferred.done(answer, exit)
+        }
+      }).pipe(Effect.ensuring(leave([userId])))
 
     const answerFrom = (result: (typeof UseManyAnswer.Type)["results"][number]): Exit.Exit<UseAnswer, Failure> => {
       if (!result.ok) return Exit.fail(new Refused(result.error))
@@ -98,34 +126,37 @@ export const make = (limits: Limits = usual) =>
       return Exit.succeed(answer)
     }
 
-    const send = (batch: ReadonlyArray<Waiting>) =>
+    const sendMany = (batch: ReadonlyArray<Waiting>) =>
       Effect.gen(function* () {
-        const [first] = batch
-        if (batch.length === 1 && first !== undefined) return void (yield* answerAlone(first))
         const since = performance.now()
         const sent = yield* call("credits.use_many", UseManyAnswer, {
           items: batch.map(({ debit }) => debit),
           caller: null, // each item names its own
           isCapped: batch.some(({ debit }) => debit.serviceKeyId !== undefined)
         }).pipe(Effect.exit)
-        const isEarly = performance.now() - since < tryAgainWithin
-        yield* Effect.forEach(
-          batch,
-          (each, index) => {
-            if (Exit.isFailure(sent)) {
-              return isUndone(sent.cause) || (isEarly && isKeyed(each.debit))
-                ? answerAlone(each)
-                : Deferred.failCause(each.answer, sent.cause)
-            }
+        if (Exit.isSuccess(sent)) {
+          for (const [index, { answer }] of batch.entries()) {
             const result = sent.value.results[index]
-            return result === undefined
-              ? Deferred.die(each.answer, new Error("credits.use_many answered fewer results than items"))
-              : Deferred.done(each.answer, answerFrom(result))
-          },
-          // One that waits for its balance doesn't hold up the others; the pool bounds how many go at once.
-          { concurrency: Exit.isFailure(sent) ? "unbounded" : 1, discard: true }
-        )
+            yield* result === undefined
+              ? Deferred.die(answer, new Error("credits.use_many answered fewer results than items"))
+              : Deferred.done(answer, answerFrom(result))
+          }
+          return yield* leave(usersOf(batch).keys())
+        }
+        const isEarly = performance.now() - since < tryAgainWithin
+        const goesAgain = ({ debit }: Waiting) => isUndone(sent.cause) || (isEarly && isKeyed(debit))
+        for (const each of batch) if (!goesAgain(each)) yield* Deferred.failCause(each.answer, sent.cause)
+        // One that waits for its balance doesn't hold up the others; the pool bounds how many go at once.
+        yield* Effect.forEach(usersOf(batch), ([userId, ofUser]) => apart(userId, ofUser.filter(goesAgain)), {
+          concurrency: "unbounded",
+          discard: true
+        })
       })
+
+    const send = (batch: ReadonlyArray<Waiting>) => {
+      const [first] = batch
+      return first !== undefined && batch.length === 1 ? apart(first.debit.userId, batch) : sendMany(batch)
+    }
 
     /** Runs a call in a slot that was taken for it, and gives the slot back once: when it ends or has taken too long. */
     const inSlot = <R>(effect: Effect.Effect<void, never, R>) =>
@@ -147,27 +178,46 @@ export const make = (limits: Limits = usual) =>
         )
       })
 
+    /** The next to go, in the order of the users' coming. */
+    const take = () => {
+      const batch: Array<Waiting> = []
+      for (const [userId, ofUser] of room) {
+        if (batch.length === limits.batch) break
+        if (busy.has(userId)) continue
+        busy.add(userId)
+        batch.push(...ofUser.splice(0, limits.batch - batch.length))
+        if (ofUser.length === 0) room.delete(userId)
+      }
+      waiting -= batch.length
+      return batch
+    }
+
     const depart = () => {
       isGathering = false
-      while (inFlight < limits.inFlight && waiting.length > 0) {
+      while (inFlight < limits.inFlight) {
+        const batch = take()
+        if (batch.length === 0) return
         inFlight += 1
         // Of nobody's request: it carries many, and none of them ends it.
-        fork(Effect.uninterruptible(inSlot(send(waiting.splice(0, limits.batch)))))
+        fork(Effect.uninterruptible(inSlot(send(batch))))
       }
     }
 
     /** Whoever waits departs when this turn of the event loop has brought everybody that it brings. */
     const gather = () => {
-      if (isGathering || inFlight >= limits.inFlight || waiting.length === 0) return
+      if (isGathering || inFlight >= limits.inFlight || waiting === 0) return
       isGathering = true
       setImmediate(depart)
     }
 
     const use = (debit: Debit): Effect.Effect<UseAnswer, Failure> =>
       Effect.suspend(() => {
-        if (waiting.length >= limits.waiting) return Effect.fail(new Overloaded())
+        const ofUser = room.get(debit.userId) ?? []
+        if (waiting >= limits.waiting || ofUser.length >= limits.waitingOfOne) return Effect.fail(new Overloaded())
         const answer = Deferred.unsafeMake<UseAnswer, Failure>(FiberId.none)
-        waiting.push({ debit, answer })
+        ofUser.push({ debit, answer })
+        room.set(debit.userId, ofUser)
+        waiting += 1
         gather()
         return Deferred.await(answer)
       }).pipe(Effect.uninterruptible)

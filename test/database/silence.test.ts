@@ -104,7 +104,7 @@ test("a server that falls silent in the middle of a statement is given up, and i
 
 test("debits that travel together with a silent server are told in time, keyed or not", async () => {
   const { use: together } = await Effect.runPromise(
-    Effect.provide(make({ inFlight: 1, batch: 100, patience: 60_000, waiting: 100 }), context)
+    Effect.provide(make({ inFlight: 1, batch: 100, patience: 60_000, waiting: 100, waitingOfOne: 100 }), context)
   )
   const userId = await db.userWith(10)
   const holder = await holding(userId)
@@ -112,6 +112,10 @@ test("debits that travel together with a silent server are told in time, keyed o
     Effect.runPromise(Effect.either(together({ ...usual, userId, idempotencyKey })))
   // The first fails when its own time is over; then the others go, in one call.
   const first = run()
+  await eventually(
+    () => backends("wait_event_type = 'Lock'"),
+    ({ length }) => length === 1
+  )
   const others = [run("a"), run("b"), run()]
   expect(await first).toMatchObject({ _tag: "Left" })
   const since = performance.now()

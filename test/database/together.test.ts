@@ -73,7 +73,7 @@ const right = <A, E>(either: Either.Either<A, E>) => Either.getOrThrowWith(eithe
 const left = <A, E>(either: Either.Either<A, E>) => right(Either.flip(either))
 
 /** One slot, taken by a debit that waits for a lock: everything asked until the release waits in the room. */
-const oneSlot: Limits = { inFlight: 1, batch: 100, patience: 60_000, waiting: 1000 }
+const oneSlot: Limits = { inFlight: 1, batch: 100, patience: 60_000, waiting: 1000, waitingOfOne: 1000 }
 const piledUp = async (use: Awaited<ReturnType<typeof together>>) => {
   const blocked = await db.userWith(10)
   const holder = await holding(blocked)
@@ -211,7 +211,7 @@ test("beyond what may wait a debit is refused at once, and nothing of it is made
 })
 
 test("200 debits of 1 on a balance of 100: exactly 100 win, 10 times over", { timeout: 60_000 }, async () => {
-  const use = await together({ inFlight: 3, batch: 25, patience: 100, waiting: 1000 })
+  const use = await together({ inFlight: 3, batch: 25, patience: 100, waiting: 1000, waitingOfOne: 1000 })
   for (let round = 0; round < 10; round++) {
     const userId = await db.userWith(100)
     const answers = await Promise.all(Array.from({ length: 200 }, () => use({ userId })))
@@ -223,7 +223,7 @@ test("200 debits of 1 on a balance of 100: exactly 100 win, 10 times over", { ti
 })
 
 test("debits on many users in any order: the totals are right", async () => {
-  const use = await together({ inFlight: 3, batch: 10, patience: 100, waiting: 1000 })
+  const use = await together({ inFlight: 3, batch: 10, patience: 100, waiting: 1000, waitingOfOne: 1000 })
   const userIds = await users(5, 100)
   const asked = Array.from({ length: 200 }, (_each, index) => userIds[(index * 7) % 5] ?? "")
   for (const answer of await Promise.all(asked.map((userId) => use({ userId })))) right(answer)
@@ -231,7 +231,7 @@ test("debits on many users in any order: the totals are right", async () => {
 })
 
 test("a balance that somebody holds up holds up nobody else, neither in a slot nor in a batch", async () => {
-  const use = await together({ inFlight: 1, batch: 100, patience: 20, waiting: 1000 })
+  const use = await together({ inFlight: 1, batch: 100, patience: 20, waiting: 1000, waitingOfOne: 1000 })
   const blocked = await db.userWith(10)
   const holder = await holding(blocked)
   const others = await users(10, 10)
@@ -242,4 +242,60 @@ test("a balance that somebody holds up holds up nobody else, neither in a slot n
   await holder.release()
   expect((await Promise.all(stuck)).map((answer) => Either.isRight(answer))).toEqual([true, true, true])
   expect((await db.call("credits.balance", { userId: blocked })).balance).toBe(6)
+})
+
+test("however many debits of a held-up balance wait, they take one connection, and the others go on", async () => {
+  const use = await together()
+  const [blocked, companion] = [await db.userWith(100), await db.userWith(10)]
+  const holder = await holding(blocked)
+  const stuck = Array.from({ length: 40 }, () => use({ userId: blocked }))
+  // In one batch with the first of them: given up whole, then each user's debits for themselves.
+  const beside = use({ userId: companion })
+  expect(right(await beside).newBalance.balance).toBe(9)
+  await waitingForLocks(1)
+  const bystanders = await users(20, 10)
+  for (const userId of [companion, ...bystanders]) right(await use({ userId }))
+  await waitingForLocks(1)
+  await holder.release()
+  for (const answer of await Promise.all(stuck)) right(answer)
+  expect((await db.call("credits.balance", { userId: blocked })).balance).toBe(59)
+})
+
+test("a user whose debits fill their part of the room is refused more, and nobody else", async () => {
+  const use = await together({ ...oneSlot, inFlight: 2, waitingOfOne: 5 })
+  const [busy, other] = [await db.userWith(100), await db.userWith(10)]
+  const holder = await holding(busy)
+  const first = use({ userId: busy })
+  await waitingForLocks(1)
+  const waiting = Array.from({ length: 5 }, () => use({ userId: busy }))
+  expect(left(await use({ userId: busy }))).toMatchObject({ _tag: "Overloaded" })
+  right(await use({ userId: other }))
+  await holder.release()
+  for (const answer of await Promise.all([first, ...waiting])) right(answer)
+})
+
+test("once the server is away for one of a user's debits, the others don't find out one after the other", async () => {
+  const use = await together({ ...oneSlot, inFlight: 2 })
+  const userId = await db.userWith(100)
+  const holder = await holding(userId)
+  const first = use({ userId })
+  await waitingForLocks(1)
+  const waiting = Array.from({ length: 20 }, () => use({ userId }))
+  const cutOff = () =>
+    eventually(
+      () =>
+        db.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity
+           where application_name = $1 and wait_event_type = 'Lock' and query ~ 'credits.use\\('`,
+          [application]
+        ),
+      (ended) => ended.length === 1
+    )
+  await cutOff()
+  expect(left(await first)).toMatchObject({ _tag: "Unavailable" })
+  // They go in one call, which is given up for the lock, and then the first of them alone.
+  await cutOff()
+  for (const answer of await Promise.all(waiting)) expect(left(answer)).toMatchObject({ _tag: "Unavailable" })
+  await holder.release()
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 99 })
 })
