@@ -62,7 +62,7 @@ export interface Limits {
   readonly waitingOfOne: number
 }
 
-const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000, waitingOfOne: 200 }
+const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000, waitingOfOne: 1000 }
 
 export class Together extends Context.Tag("mana/Together")<
   Together,

@@ -86,6 +86,20 @@ const read = <A>(source: IncomingMessage, use: (text: string) => Effect.Effect<A
 /** A body as text; for a webhook, whose signature is over just that. */
 export const bodyText = (source: IncomingMessage) => read(source, Effect.succeed)
 
+/** Far deeper than anything of ours, and shallow enough for what walks through it level by level, call within call. */
+const maxDepth = 1100
+
+const isTooDeep = (value: unknown) => {
+  const rest: Array<{ readonly value: unknown; readonly depth: number }> = [{ value, depth: 0 }]
+  for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
+    if (typeof next.value !== "object" || next.value === null) continue
+    if (next.depth >= maxDepth) return true
+    for (const inner of Object.values(next.value)) rest.push({ value: inner, depth: next.depth + 1 })
+  }
+  return false
+}
+
+const tooDeep = wrong(`The body must not be nested deeper than ${maxDepth} levels.`)
 const notWellFormed = wrong("The body isn't well-formed JSON.")
 const noObject = wrong("The body must be a JSON object.")
 
@@ -98,9 +112,8 @@ const parse = (text: string): Effect.Effect<object, Refusal> => {
   } catch {
     return Effect.fail(notWellFormed)
   }
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? Effect.succeed(value)
-    : Effect.fail(noObject)
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return Effect.fail(noObject)
+  return isTooDeep(value) ? Effect.fail(tooDeep) : Effect.succeed(value)
 }
 
 /** A body as a JSON object. */

@@ -1,9 +1,9 @@
 /** The listening socket, and its end: nobody who was let in goes without an answer. */
 import * as http from "node:http"
-import type * as net from "node:net"
+import * as net from "node:net"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerError from "@effect/platform/HttpServerError"
-import { Duration, Effect, Layer } from "effect"
+import { Duration, Effect, Layer, Runtime } from "effect"
 import { AppSettings } from "../config.ts"
 import { makeExchange } from "./exchange.ts"
 import { securityHeaders } from "./security-headers.ts"
@@ -90,21 +90,22 @@ const mostAtOnce = 20
 
 /** Whoever has more than that under way on a connection loses it, and what came with it isn't begun. */
 class PatientServer extends http.Server {
-  readonly #underWay = new WeakMap<net.Socket, number>()
+  readonly #underWay = new WeakMap<net.Socket, Set<http.IncomingMessage>>()
+
+  /** Whether a request that came whole on this connection waits for its answer. */
+  readonly isWaitedOn = (socket: net.Socket) =>
+    [...(this.#underWay.get(socket) ?? [])].some((request) => request.complete)
 
   override emit(event: string, ...args: ReadonlyArray<unknown>): boolean {
     const [request, response] = args
     if (event === "request" && request instanceof http.IncomingMessage && response instanceof http.ServerResponse) {
       const { socket } = request
-      const change = (by: number) => {
-        const count = (this.#underWay.get(socket) ?? 0) + by
-        this.#underWay.set(socket, count)
-        return count
-      }
-      if (change(1) > mostAtOnce) socket.destroy()
+      const underWay = this.#underWay.get(socket) ?? new Set()
+      this.#underWay.set(socket, underWay.add(request))
+      if (underWay.size > mostAtOnce) socket.destroy()
       if (socket.destroyed) return true
       // Not at once: an answer given in the same turn has kept everybody else waiting, too.
-      response.once("close", () => setImmediate(change, -1))
+      response.once("close", () => setImmediate(() => underWay.delete(request)))
     }
     return super.emit(event, ...args)
   }
@@ -113,8 +114,14 @@ class PatientServer extends http.Server {
 /** Stops letting in, waits for the answers, cuts off what takes too long. Idle connections are closed at once. */
 const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>, timeout: Duration.DurationInput) =>
   Effect.async<void>((resume) => {
-    // Asked to close, a kept-alive connection ends with its answer in place of waiting for the next request.
+    // Asked to close, a kept-alive connection ends with its answer in place of waiting for the next request: with the
+    // last one, where several requests were sent at once.
+    const lastOf = new WeakMap<net.Socket, http.ServerResponse>()
     const last = (response: http.ServerResponse) => {
+      const { socket } = response.req
+      const before = lastOf.get(socket)
+      if (before !== undefined && !before.headersSent) before.removeHeader("connection")
+      lastOf.set(socket, response)
       if (!response.headersSent) response.setHeader("connection", "close")
       response.once("close", () => server.closeIdleConnections())
     }
@@ -151,7 +158,11 @@ export const make = (options: ListenOptions) =>
     const server = new PatientServer({ ...serverOptions, ...patience })
     server.setTimeout(idleTimeout)
     server.maxConnections = maxConnections
-    server.on("clientError", refuseConnection)
+    server.on("clientError", (error, socket) => {
+      // Whoever waits would take this for the answer to what is under way, and that may yet be done.
+      if (!(socket instanceof net.Socket) || server.isWaitedOn(socket)) socket.destroy()
+      else refuseConnection(error, socket)
+    })
     server.on("checkExpectation", refuseExpectation)
     const unanswered = new Set<http.ServerResponse>()
     server.on("request", (_, response) => {
@@ -159,6 +170,9 @@ export const make = (options: ListenOptions) =>
       response.once("close", () => unanswered.delete(response))
     })
     const { address, port } = yield* Effect.acquireRelease(listening(server, options), () => closed(server))
+    // A connection that can't be accepted is its client's trouble, not the end of the process.
+    const fork = Runtime.runFork(yield* Effect.runtime())
+    server.on("error", (error) => fork(Effect.logWarning("A connection couldn't be accepted", error)))
     return HttpServer.make({
       address: { _tag: "TcpAddress", hostname: address === "::" ? "0.0.0.0" : address, port },
       serve: (app) =>

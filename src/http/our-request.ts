@@ -12,6 +12,9 @@ import { bodyJson, bodyText } from "./body.ts"
 const withoutSemicolons = (url: string) =>
   url.includes(";") ? url.replace(/^[^?]*/, (path) => path.replaceAll(";", "%3B")) : url
 
+/** Path and query of what a request names; HTTP lets it name a scheme and a host before them, which aren't ours to judge. */
+const targetOf = (url: string) => (url.startsWith("/") ? url : url.replace(/^https?:\/\/[^/?]*/i, "") || "/")
+
 /** As node has them: names in lower case, several of one name joined. */
 const headersOf = ({ headers }: IncomingMessage) => {
   const single: Record<string, string> = {}
@@ -75,7 +78,7 @@ export class OurRequest extends Inspectable.Class implements HttpServerRequest.H
   constructor(source: IncomingMessage) {
     super()
     this.source = source
-    this.url = withoutSemicolons(source.url ?? "/")
+    this.url = withoutSemicolons(targetOf(source.url ?? "/"))
     this.method = HttpMethod.isHttpMethod(source.method) ? source.method : unrouted
     this.headers = headersOf(source)
     this.state = newState(requestId(this.headers["x-request-id"]))

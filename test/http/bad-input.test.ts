@@ -341,3 +341,26 @@ test("none of all that was a mistake of ours", () => {
   expect(service.lines.length).toBeGreaterThan(500)
   expect(service.lines.filter((line) => line.includes('"ERROR"'))).toEqual([])
 })
+
+// In a batch in its place, or with the whole body where that is too deep to be looked through.
+test.each([
+  [101, 200],
+  [1000, 200],
+  [3000, 400],
+  [9000, 400]
+])("what is nested %s levels deep is refused, wherever it stands (a batch with %s)", async (levels, ofBatch) => {
+  const deep = `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`
+  const item = (more: string) => `{"userId":"${userId}","amount":1,"description":"d",${more}}`
+  const [withDeepMetadata, withDeepApp] = [item(`"appId":"a","metadata":${deep}`), item(`"appId":${deep}`)]
+  for (const [route, body] of [
+    ["use", withDeepMetadata],
+    ["use", withDeepApp],
+    ["refund", withDeepMetadata]
+  ] as const) {
+    expect((await refused("POST", `${internal}/${route}`, { body })).status).toBe(400)
+  }
+  const batch = { headers: { "x-service-key": serviceKey }, body: `{"items":[${withDeepMetadata}]}` }
+  const { status, json } = await service.request("POST", `${internal}/use-batch`, batch)
+  expect(status).toBe(ofBatch)
+  expect(json.results?.[0].ok ?? false).toBe(false)
+})

@@ -1,5 +1,7 @@
-import { expect, test } from "vitest"
+import * as net from "node:net"
+import { expect, onTestFinished, test } from "vitest"
 import { database } from "../support/database.ts"
+import { session } from "../support/session.ts"
 import { eventually } from "../support/wait.ts"
 import { connect } from "./connection.ts"
 import { authService, serviceKey, startService } from "./support.ts"
@@ -158,4 +160,53 @@ test("a debit whose client hung up is done, whole and once", async () => {
       (row) => row.version === 2
     )
   ).toMatchObject({ balance: 4 })
+})
+
+test("what isn't HTTP behind a debit gets no answer that the debit could be thought to have got", async () => {
+  const userId = await db.userWith(10)
+  const { write, ended } = await connect(service.port)
+  write(`${whole(debit(userId))}nonsense\r\n\r\n`)
+  // Cut off, or answered rightly before: never told that it didn't happen.
+  expect(await ended()).not.toMatch(/^HTTP\/1\.1 400/)
+  await eventually(
+    async () => (await db.balanceRow(userId)).balance,
+    (balance) => balance === 9
+  )
+})
+
+test("requests sent at once are all answered, though the service is told to stop meanwhile", async () => {
+  const stopping = await startService(db, auth, { whenOver: onTestFinished })
+  const [held, free] = [await db.userWith(10), await db.userWith(10)]
+  const holder = await session(db)
+  await holder.query("begin")
+  await holder.call("credits.use", { userId: held, amount: 1, appId: "a", description: "d" })
+  const { write, ended } = await connect(stopping.port)
+  write(whole(debit(held)) + whole(debit(free)))
+  await eventually(
+    async () => (await db.balanceRow(free)).balance,
+    (balance) => balance === 9
+  )
+  const stopped = stopping.stop()
+  await eventually(
+    () =>
+      new Promise<boolean>((resolve) => {
+        const socket = net.connect(stopping.port, "127.0.0.1")
+        socket.once("error", () => resolve(true)).once("connect", () => resolve(false))
+        socket.once("connect", () => socket.destroy())
+      }),
+    (isRefused) => isRefused
+  )
+  await holder.query("commit")
+  expect((await ended()).match(/HTTP\/1\.1 200/g)).toHaveLength(2)
+  await stopped
+  expect((await db.balanceRow(held)).balance).toBe(8)
+})
+
+test("a host in the request's target is nobody's fault", async () => {
+  const token = await auth.token(await db.userWith(10))
+  const { write, received, socket } = await connect(service.port)
+  const target = "http://a:99999/api/v1/credits/transactions?limit=1"
+  write(`GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+  expect(await received((text) => text.includes("\r\n\r\n"))).toMatch(/^HTTP\/1\.1 200 /)
+  socket.destroy()
 })

@@ -61,7 +61,7 @@ const statuses: Readonly<Record<Kind, ReadonlyArray<number>>> = {
   giftCreate: [201, 402],
   giftRedeem: [200, 409],
   giftCancel: [200, 409],
-  purchase: [200, 429],
+  purchase: [200],
   pay: [200],
   activate: [200, 402, 409],
   deactivate: [200, 409],
@@ -69,6 +69,18 @@ const statuses: Readonly<Record<Kind, ReadonlyArray<number>>> = {
   chargeRun: [200],
   balance: [200]
 }
+
+/** What a person asks for, and may be told to ask for less often: the quicker the service, the more our clients ask. */
+const isAPersons: ReadonlySet<Kind> = new Set([
+  "personalUse",
+  "giftCreate",
+  "giftRedeem",
+  "giftCancel",
+  "purchase",
+  "activate",
+  "deactivate",
+  "changeInterval"
+])
 
 /** The part of an answer that stays the same however often it is asked for. */
 const lasting = (kind: Kind, body: unknown): unknown => {
@@ -100,8 +112,8 @@ export const badManners = (
       wrong.push(`${entry.op} was answered and never asked`)
     } else if (entry.event === "lost") {
       if (!mayLose || entry.reason.startsWith("silence")) wrong.push(`${what} got no answer: ${entry.reason}`)
-    } else if (entry.status === 503) {
-      if (entry.retryAfter === null) wrong.push(`${what} got a 503 without Retry-After`)
+    } else if (entry.status === 503 || (entry.status === 429 && isAPersons.has(kind))) {
+      if (entry.retryAfter === null) wrong.push(`${what} got a ${entry.status} without Retry-After`)
     } else if (!statuses[kind].includes(entry.status) && !besides.includes(entry.status)) {
       wrong.push(`${what} got a ${entry.status}: ${JSON.stringify(entry.body)}`)
     }
