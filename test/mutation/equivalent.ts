@@ -18,10 +18,23 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "ops.payment/on-part-255444",
+      "ops.payment/on-part-4c4c05",
+      "ops.payment/on-part-9ed955",
+      "ops.payment/on-part-bd7aea",
+      "ops.payment/on-part-cbd44e",
+      "ops.verify_gifts/where-part-344478",
+      "ops.verify_purchases/on-part-0c8e9e",
       "ops.verify_purchases/on-part-158cea",
       "ops.verify_purchases/on-part-3cebda",
+      "ops.verify_purchases/on-part-4b4000",
+      "ops.verify_purchases/on-part-765738",
+      "ops.verify_purchases/on-part-b63e58",
+      "ops.verify_service_keys/where-part-5b2216",
+      "stripe.due_purchases/where-part-ea044d",
       "stripe.due_refunds/where-part-b07c33",
       "stripe.refundable_euro_cents/where-part-76e20e",
+      "stripe.refundable_euro_cents/where-part-7cf0fe",
       "stripe.refunded_euro_cents/where-part-8bf68d"
     ),
     why: "the user beside an id that is unique by itself is there for the index"
@@ -35,7 +48,12 @@ const reasons: ReadonlyArray<Reason> = [
     why: "`on conflict do nothing` takes the second row of one statement as well"
   },
   {
-    matches: ids("gifts.created_by/order-by-74a9d1", "stripe.due_purchases/order-by-1fe9a1"),
+    matches: ids(
+      "gifts.created_by/order-by-74a9d1",
+      "ops.verify_balances/order-by-75b432",
+      "ops.verify_balances/order-by-b9b49b",
+      "stripe.due_purchases/order-by-1fe9a1"
+    ),
     why: "one of two `order by` that say the same, of which either is enough"
   },
   {
@@ -59,11 +77,70 @@ const reasons: ReadonlyArray<Reason> = [
       "ops.payment/coalesce-cdf08b",
       "ops.verify_holds/coalesce-fee855",
       "ops.verify_holds/sign-c487b8",
+      "ops.verify_purchases/coalesce-45619c",
+      "ops.verify_purchases/sign-9f4486",
+      "ops.verify_service_keys/coalesce-14377b",
       "ops.verify_usage/coalesce-22e714",
       "ops.verify_usage/coalesce-2f7e86",
       "ops.verify_usage/coalesce-8b7b22"
     ),
     why: "only in the words of a message: a null, a sign, or one of two equal names"
+  },
+  {
+    matches: ids(
+      "ops.verify_purchases/null-safe-88e40d",
+      "ops.verify_purchases/null-safe-afd3bf",
+      "ops.verify_purchases/null-safe-d721d4",
+      "ops.verify_purchases/null-safe-e445cd"
+    ),
+    why: "a ledger row that isn't there has neither type nor amount: the comparison beside it finds that, too"
+  },
+  {
+    matches: ids("ops.verify_purchases/where-part-f2d9df"),
+    why: "what is kept is never below zero, so that a ledger below it is an amount that doesn't add up or a debt below zero"
+  },
+  {
+    matches: ids("ops.verify_purchases/coalesce-807ecc", "ops.verify_purchases/coalesce-933e31"),
+    why: "`greatest` passes over null, and what failed is made 0 again where it is read"
+  },
+  {
+    matches: ids("ops.verify_balances/coalesce-8a25b4"),
+    why: "without a ledger its sum is 0, and a balance of anything else differs from that already"
+  },
+  {
+    matches: ids("ops.verify_balances/comparison-17331a", "ops.verify_balances/comparison-1ebe6b"),
+    why: "an amount of 0 adds nothing to either total"
+  },
+  {
+    matches: ids("ops.verify_service_keys/where-part-11edab"),
+    why: "only leaves out early what the join by the caller leaves out"
+  },
+  {
+    matches: ids("ops.post_by_hand/number-c2bf06"),
+    why: "either is one of the amounts below every limit, which are refused with the same words"
+  },
+  {
+    matches: ids("stripe.settle_purchase/comparison-88b136", "stripe.settle_purchase/comparison-99ad89"),
+    why: "of a change of 0 nothing is taken and nothing given back"
+  },
+  {
+    matches: ids("stripe.check_unpaid/coalesce-280caa"),
+    why: "null is no more than 50 either"
+  },
+  {
+    matches: ({ rule, object }) =>
+      rule === "definer" && object.startsWith("ops.verify_") && object !== "ops.verify_seal",
+    why: "nobody but `ops.verify` may call it, which runs as the owner already"
+  },
+  {
+    matches: ids(
+      "ops.kept_events/grant-232785",
+      "ops.migrations/grant-97a488",
+      "ops.payment/grant-11fe80",
+      "ops.verify/grant-08e38c",
+      "ops.verify_seal/grant-b75111"
+    ),
+    why: "mana_ops may what mana_readonly may, being a member of it"
   },
   {
     matches: ids("stripe.doubt/when-6c6a91"),

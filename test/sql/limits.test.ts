@@ -100,6 +100,17 @@ const functions: Readonly<Record<string, Limits>> = {
     args: { userId: "u", email: "u@example.org" },
     limits: { userId, email: text(254), limit: between(1, 1000) }
   },
+  "ops.add_package": {
+    args: { id: "p", name: "n", description: "d", credits: 1, priceEuroCents: 50 },
+    limits: {
+      id: text(64),
+      name: text(100),
+      description: text(500),
+      credits: between(1, billion),
+      priceEuroCents: between(50, 99_999_999)
+    },
+    role: "mana_ops"
+  },
   "ops.adjust": {
     args: { userId: "u", amount: 1, who: "w", why: "w" },
     limits: { userId, who, why },

@@ -13,9 +13,10 @@ test("says who is paused, since when, by whom and why", async () => {
   await db.call("sync.activate", { userId: stopped, now })
   await db.call("sync.charge_due", { now: later(28) })
   await db.rows("ops.pause_sync", { userId: stopped, ...signed, now: later(29) }, "mana_ops")
+  await db.call("credits.reserve", { userId: stopped, amount: 40, reason: "a call" })
   const rows = await db.rows("ops.sync_paused", {}, "mana_readonly")
   expect(rows).toMatchObject([
-    { user_id: stopped, paused_at: later(29), paused_by: "ada", paused_why: "ticket 7", available: 440 },
+    { user_id: stopped, paused_at: later(29), paused_by: "ada", paused_why: "ticket 7", available: 400 },
     { user_id: broke, paused_at: later(28), paused_by: null, paused_why: "not enough credits", available: 0 }
   ])
 })

@@ -68,6 +68,11 @@ test.each([
     broken: ["balance_row", "zero_sum"]
   },
   {
+    what: "every balance gone",
+    damage: ["delete from credits.balances"],
+    broken: ["balance_row", "zero_sum"]
+  },
+  {
     what: "a balance without a ledger",
     damage: ["insert into credits.balances (user_id, balance, total_earned) values ('eve', 5, 5)"],
     broken: ["balance_sum", "balance_totals", "zero_sum"]
@@ -229,6 +234,11 @@ test.each([
     damage: [
       row(3, "related_transaction_id = (select id from credits.transactions where user_id = 'ada' and seq = 1)")
     ],
+    broken: "refund_cap"
+  },
+  {
+    what: "a refund of what was taken, but isn't a charge",
+    damage: [row(2, "type = 'adjustment'")],
     broken: "refund_cap"
   },
   {

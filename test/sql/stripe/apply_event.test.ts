@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import {
   begin,
   chargeRefunded,
@@ -124,6 +125,22 @@ test("SEPA: a debit that bounced", async () => {
   expect(await outbox(db, purchase.userId)).toEqual(["purchase.failed"])
 })
 
+test.each([
+  { what: "in order", order: [0, 1, 2] },
+  { what: "the last one first", order: [2, 1, 0] },
+  { what: "the middle one last", order: [0, 2, 1] }
+])("an attempt between two of the other kind is forgotten over the last one, told $what", async ({ order }) => {
+  for (const [outer, inner, status] of [
+    ["processing", "payment_failed", "pending"],
+    ["payment_failed", "processing", "failed"]
+  ] as const) {
+    const purchase = await begin(db)
+    const events = [outer, inner, outer].map((what, n) => paymentIntent(purchase, what, { at: 10 * n }))
+    for (const n of order) for (const event of events.slice(n, n + 1)) await send(db, event)
+    expect(await standing(db, purchase)).toMatchObject({ status })
+  }
+})
+
 test("a failed attempt, then another under way, then paid", async () => {
   const purchase = await begin(db)
   await send(db, paymentIntent(purchase, "payment_failed", { at: 10 }))
@@ -170,6 +187,14 @@ test("refunds in parts take back what is not covered, rounded to the person's fa
   ])
 })
 
+test("a refund that is told before its payment is no refund of a purchase yet", async () => {
+  const purchase = await begin(db)
+  await send(db, refund(purchase, "created", { refundId: "re_early", amount: 1000 }), chargeRefunded(purchase, 1000))
+  expect(await standing(db, purchase)).toEqual({ status: "pending", creditsKept: 0, balance: 0, debt: 0 })
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 0, debt: 0 })
+})
+
 test("a refund that failed is given back", async () => {
   const purchase = await paid(db)
   const first = { refundId: "re_f", amount: 400 }
@@ -213,13 +238,14 @@ test("a lost dispute takes the credits even if nobody told of the withdrawal", a
   expect(await standing(db, purchase)).toMatchObject({ status: "refunded", balance: 0 })
 })
 
-test("an inquiry moves nothing", async () => {
+test.each(["warning_closed", "prevented"])("an inquiry moves nothing, and ends as closed: %s", async (status) => {
   const purchase = await paid(db)
-  await send(
-    db,
-    dispute(purchase, "created", { status: "warning_needs_response" }),
-    dispute(purchase, "closed", { status: "warning_closed" })
-  )
+  const { userId, purchaseId } = purchase
+  const shown = () => db.call("credits.purchase", { userId, purchaseId })
+  await send(db, dispute(purchase, "created", { status: "warning_needs_response" }))
+  expect(await shown()).toMatchObject({ dispute: "open" })
+  await send(db, dispute(purchase, "closed", { status }))
+  expect(await shown()).toMatchObject({ dispute: "closed", disputedEuroCents: 0 })
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
@@ -336,6 +362,32 @@ test.each([
   expect(await send(db, event)).toMatchObject({ outcome: "kept", duplicate: false })
 })
 
+test("keeps a report that doesn't say how much it is about, and moves nothing", async () => {
+  const purchase = await paid(db)
+  const silent = { fields: { amount: null } }
+  for (const event of [
+    chargeRefunded(purchase, 1000, silent),
+    refund(purchase, "created", { refundId: "re_silent", amount: 1000, ...silent }),
+    dispute(purchase, "funds_withdrawn", silent)
+  ]) {
+    expect(await send(db, event)).toMatchObject({ outcome: "kept", reason: "amount_mismatch" })
+  }
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 1050, debt: 0 })
+})
+
+test("what may work in a moment is for the caller to try again, and nothing is kept of it (55P03)", async () => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded")
+  const [holder, impatient] = [await session(db), await session(db)]
+  await holder.query("begin")
+  await holder.call("credits.grant", { userId: purchase.userId, amount: 1, reason: "test", referenceId: "meanwhile" })
+  await impatient.query("set lock_timeout = '50ms'")
+  expect(await impatient.call("stripe.apply_event", { event })).toMatchObject({ sqlstate: "55P03" })
+  await holder.query("commit")
+  expect(await db.query("select from credits.stripe_events where id = $1", [event.id])).toEqual([])
+  expect(await impatient.call("stripe.apply_event", { event })).toMatchObject({ outcome: "applied" })
+})
+
 test("keeps a Checkout that was paid otherwise than with our price", async () => {
   const purchase = await begin(db, { checkout: true })
   const free = { fields: { payment_status: "no_payment_required" } }
@@ -361,6 +413,13 @@ test("keeps an event about payments that it doesn't understand, ignores what isn
   expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })
 })
 
+test("keeps an event of no version at all, as Stripe sends them to who has set none", async () => {
+  const purchase = await begin(db)
+  const event = { ...paymentIntent(purchase, "succeeded"), api_version: null }
+  expect(await db.call("stripe.apply_event", { event })).toMatchObject({ reason: "api_version_mismatch" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })
+})
+
 test("takes an event in a version it understands in place of the one it kept", async () => {
   const purchase = await begin(db)
   const id = "evt_versions"
@@ -378,6 +437,8 @@ test.each([
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: null } } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: [[]] } } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: [1] } },
+  { what: "id", event: { id: "e".repeat(256), type: "t", created: 1, livemode: false } },
+  { what: "type", event: { id: "evt", type: "t".repeat(256), created: 1, livemode: false } },
   { what: "id", event: true },
   { what: "id", event: [7] }
 ])("refuses what isn't an event: its $what (CR001)", async ({ what, event }) => {

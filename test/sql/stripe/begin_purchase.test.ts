@@ -103,6 +103,18 @@ test("keeps an e-mail address until the customer is there", async () => {
   })
 })
 
+test("names the customer of its mode", async () => {
+  const userId = await db.userWith(0)
+  const order = (livemode: boolean) => db.call("stripe.begin_purchase", { userId, ...buying, livemode })
+  for (const livemode of [true, false]) {
+    await order(livemode)
+    const customerId = livemode ? "cus_in_live" : "cus_in_test"
+    await db.call("stripe.attach_customer", { userId, livemode, customerId })
+  }
+  expect(await order(true)).toMatchObject({ livemode: true, customerId: "cus_in_live" })
+  expect(await order(false)).toMatchObject({ livemode: false, customerId: "cus_in_test" })
+})
+
 test("refuses a package that isn't there (CR301)", async () => {
   expect(await db.refused("stripe.begin_purchase", { userId: "u", ...buying, packageId: "none" })).toEqual(
     noPackage("none")

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
@@ -74,6 +75,22 @@ test("takes no more than its limit, the longest due first", async () => {
   for (const purchase of purchases) await send(db, chargeRefunded(purchase, 1000))
   expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
   expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
+})
+
+test("takes its balances in order, whatever order their rows have", async () => {
+  const [first, second] = ["a user first in order", "b user second in order"]
+  const purchases = [await begin(db, {}, second), await begin(db, {}, first)]
+  for (const purchase of purchases) await send(db, paymentIntent(purchase, "succeeded", { apiVersion: "2020-01-01" }))
+  const [holder, retrying] = [await session(db), await session(db)]
+  await holder.query("begin")
+  await holder.call("credits.grant", { userId: first, amount: 1, reason: "test", referenceId: "meanwhile" })
+  const retried = retrying.call("stripe.retry_events", { now: inHours(1) })
+  await retrying.waitsFor(holder)
+  // Waiting for the first, it has nothing of the second.
+  await db.query("select from credits.balances where user_id = $1 for update nowait", [second])
+  await holder.query("commit")
+  expect(await retried).toMatchObject({ applied: 0 })
+  await db.query("delete from credits.stripe_events where user_id in ($1, $2)", [first, second])
 })
 
 test("many at once don't wait for each other and apply each event once", async () => {
