@@ -124,6 +124,10 @@ const reasons: ReadonlyArray<Reason> = [
     why: "of a change of 0 nothing is taken and nothing given back"
   },
   {
+    matches: ids("stripe.forget_customer/where-part-44c599"),
+    why: "the mode beside a customer's id, of which no two rows have the same"
+  },
+  {
     matches: ids("stripe.check_unpaid/coalesce-280caa"),
     why: "null is no more than 50 either"
   },

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "vitest"
+import { afterDamage } from "../../support/damage.ts"
 import { database, refusalOf } from "../../support/database.ts"
 import { session } from "../../support/session.ts"
 import { dispute, paid, send } from "../../support/stripe.ts"
@@ -59,6 +60,37 @@ test("follows from the heads by a rule that others can compute, too", async () =
     [number]
   )
   expect(computed).toEqual({ digest })
+})
+
+test("so do many heads, of which some are in one part: in the order of their leaves", async () => {
+  const heads = `
+    insert into ops.seal_heads (user_id, seal, version, head, debt_ids, debts_hash)
+    select 'user ' || n, 99, 1, sha256(''), null, null from generate_series(1, 2000) n`
+  const digest = {
+    text: `select ops.seal_digest(row(99, '2026-03-01', 2000, 2000, repeat('0', 64), null)::ops.seals) as digest`
+  }
+  const computed = {
+    text: `
+      with leaves as (
+        select sha256(convert_to(format('["%s", %s, "%s", null]', h.user_id, h.version, encode(h.head, 'hex')), 'UTF8')) as leaf
+        from ops.seal_heads h
+      ),
+      parts as (
+        select string_agg(l.leaf, '\\x'::bytea order by l.leaf) as leaves, substr(l.leaf, 1, 2) as part, count(*) as size
+        from leaves l
+        group by 2
+      )
+      select max(p.size) as largest, encode(sha256(
+        convert_to(
+          format('["mana-credits seal 1", 99, %s, 2000, 2000, "%s"]',
+            (extract(epoch from timestamptz '2026-03-01') * 1000000)::bigint, repeat('0', 64)),
+          'UTF8')
+        || string_agg(sha256(p.leaves), '\\x'::bytea order by p.part)), 'hex') as digest
+      from parts p`
+  }
+  const [[sealed] = [], [byRule] = []] = await afterDamage(db, ["delete from ops.seal_heads", heads], digest, computed)
+  expect(byRule).toEqual({ largest: expect.any(Number), digest: sealed.digest })
+  expect(byRule.largest).toBeGreaterThan(1)
 })
 
 test("each seal has a digest of its own, and names the one before", async () => {

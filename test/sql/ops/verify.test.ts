@@ -17,7 +17,8 @@ beforeAll(async () => {
     amount: 30,
     appId: "chat",
     description: "An answer",
-    metadata: { model: "m" },
+    // As a grant has, and no grant's.
+    metadata: { model: "m", referenceId: "r-7" },
     idempotencyKey: "k"
   })
   await db.call("credits.refund", { ...ada, amount: 10, description: "Sorry", transactionId: transaction.id })
@@ -268,6 +269,21 @@ test.each([
   {
     what: "an idempotency key forgotten, which could charge again",
     damage: ["delete from credits.idempotency_keys"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "an idempotency key remembered of another caller",
+    damage: ["update credits.idempotency_keys set caller = 'service:other'"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "another key remembered",
+    damage: ["update credits.idempotency_keys set key = 'other'"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "a key remembered of somebody else",
+    damage: ["update credits.idempotency_keys set user_id = 'ben'"],
     broken: "idempotency_key"
   },
   {

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 import { database } from "../../support/database.ts"
 import { begin, chargeRefunded, dispute, paid, type Purchase, refund, send } from "../../support/stripe.ts"
 
@@ -137,6 +137,13 @@ const lastRow = () =>
 
 test("what other accounts gave because of a purchase isn't the payment's", async () => {
   expect(await found(db, posted({ type: "adjustment", amount: 5, counter_account: "adjustments" }))).toEqual([])
+})
+
+test("what somebody else's ledger names it for isn't its buyer's either", async () => {
+  const posting = posted({ type: "adjustment", amount: 5, counter_account: "stripe" })
+  const damage = [posting.replace(`lock_balance('${whole.userId}')`, "lock_balance('somebody else')")]
+  const named = { text: "select invariant from ops.verify() where user_id = $1", values: [whole.userId] }
+  expect(await afterDamage(db, damage, named)).toEqual([[]])
 })
 
 test("finds more paid than was ever owed", async () => {

@@ -5,6 +5,7 @@ import { createKey } from "../../support/service-keys.ts"
 
 const db = await database()
 const now = new Date("2026-03-01T12:00:00Z")
+const tomorrow = new Date("2026-03-02T12:00:00Z")
 
 beforeAll(async () => {
   const { id: serviceKeyId } = await createKey(db, { appId: "chat", dailyCap: 100, now })
@@ -18,21 +19,38 @@ beforeAll(async () => {
   await db.call("credits.release", { reservationId: freed.reservationId, now })
   // Of the same app through a key without a cap, and of another app.
   await db.call("credits.use", { userId, amount: 3, appId: "chat", description: "one", caller: "service", now })
-  // Through another app's key, debits alone: all that its cap allows, and less than the holds of the first.
+  // More on the next day.
+  await db.call("credits.reserve", { ...through, amount: 60, reason: "a call", now: tomorrow })
+  // Through another app's key, debits alone: all that its cap allows, and less than the holds of the first; a grant is
+  // no debit less.
   const { id } = await createKey(db, { appId: "draw", dailyCap: 4, now })
-  await db.call("credits.use", {
-    ...{ userId, caller: "service:draw", serviceKeyId: id, now },
-    ...{ amount: 4, appId: "draw", description: "one" }
-  })
+  const draw = { userId, caller: "service:draw" }
+  for (const [amount, at] of [
+    [4, now],
+    [1, tomorrow]
+  ] as const) {
+    await db.call("credits.use", {
+      ...{ ...draw, serviceKeyId: id, now: at },
+      ...{ amount, appId: "draw", description: "one" }
+    })
+  }
+  await db.call("credits.grant", { ...draw, amount: 10, reason: "test", referenceId: "drawn", now })
 })
 
 test("debits and what holds came to are counted", async () => {
-  expect(await db.query("select spent from credits.service_key_days order by 1")).toEqual([{ spent: 4 }, { spent: 32 }])
+  const days = await db.query("select day::text, spent from credits.service_key_days order by day, spent")
+  expect(days).toEqual([
+    { day: "2026-03-01", spent: 4 },
+    { day: "2026-03-01", spent: 32 },
+    { day: "2026-03-02", spent: 1 },
+    { day: "2026-03-02", spent: 60 }
+  ])
 })
 
 const keyOf = (appId: string) => `(select id from credits.service_keys where app_id = '${appId}')`
 const spent = (amount: number, appId = "chat") =>
-  `update credits.service_key_days set spent = ${amount} where key_id = ${keyOf(appId)}`
+  `update credits.service_key_days set spent = ${amount}
+   where key_id = ${keyOf(appId)} and day = '2026-03-01'`
 
 test.each([
   ["nothing wrong", "select", []],
@@ -44,4 +62,9 @@ test.each([
   ["a count for a key without a cap", "update credits.service_keys set daily_cap = null", ["daily_cap"]]
 ])("%s", async (_what, damage, invariants) => {
   expect(await found(db, damage)).toEqual(invariants)
+})
+
+test("finds debits counted for an app that has none in the ledger", async () => {
+  const damage = "delete from credits.transactions where caller = 'service:draw' and type = 'usage'"
+  expect(await found(db, damage)).toContain("daily_cap_debits")
 })

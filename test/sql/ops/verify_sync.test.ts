@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 import { database } from "../../support/database.ts"
 
 const db = await database()
@@ -51,6 +51,11 @@ test.each([
   ["a subscription that lost its row", "delete from credits.sync_subscriptions", ["sync_paid_until"]]
 ])("%s", async (_what, damage, invariants) => {
   expect(await found(db, damage)).toEqual(invariants)
+})
+
+test("names whose subscription lost its row", async () => {
+  const asked = { text: "select user_id from ops.verify_sync()" }
+  expect(await afterDamage(db, ["delete from credits.sync_subscriptions"], asked)).toEqual([[{ user_id: "ann" }]])
 })
 
 test("a debit that calls itself sync is not a sync charge", async () => {

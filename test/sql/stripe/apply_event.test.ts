@@ -96,6 +96,14 @@ test("finds the purchase by its metadata before Stripe's answer has been kept", 
   expect(await db.call("stripe.attach_payment", order)).toMatchObject({ status: "completed" })
 })
 
+test("goes by the PaymentIntent that was kept, whatever the metadata says", async () => {
+  const [purchase, other] = [await begin(db), await begin(db)]
+  const metadata = { purchaseId: other.purchaseId, userId: other.userId }
+  await send(db, paymentIntent(purchase, "succeeded", { fields: { metadata } }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+  expect(await standing(db, other)).toMatchObject({ status: "pending", balance: 0 })
+})
+
 test("a Checkout paid at once", async () => {
   const purchase = await begin(db, { checkout: true })
   await send(db, checkoutSession(purchase, "completed"))
@@ -139,6 +147,31 @@ test.each([
     for (const n of order) for (const event of events.slice(n, n + 1)) await send(db, event)
     expect(await standing(db, purchase)).toMatchObject({ status })
   }
+})
+
+test("a card refused in Checkout, then a SEPA debit under way there", async () => {
+  const purchase = await begin(db, { checkout: true })
+  await send(db, paymentIntent(purchase, "payment_failed", { at: 10 }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "failed" })
+  await send(db, checkoutSession(purchase, "completed", { at: 20, fields: { payment_status: "unpaid" } }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "pending" })
+})
+
+test.each([
+  [0, 10],
+  [10, 0]
+])("was paid when that was first said, and cancelled when last: at %i and %i", async (first, second) => {
+  const at = async (what: "succeeded" | "canceled") => {
+    const purchase = await begin(db)
+    await send(db, paymentIntent(purchase, what, { at: first }), paymentIntent(purchase, what, { at: second }))
+    const [row] = await db.query("select paid_at, cancelled_at from credits.purchases where id = $1", [
+      purchase.purchaseId
+    ])
+    return row
+  }
+  const march = (seconds: number) => new Date(Date.UTC(2026, 2, 1, 12, 0, seconds))
+  expect(await at("succeeded")).toMatchObject({ paid_at: march(0) })
+  expect(await at("canceled")).toMatchObject({ cancelled_at: march(10) })
 })
 
 test("a failed attempt, then another under way, then paid", async () => {
@@ -318,6 +351,13 @@ test("a dispute won after the credits were spent and the debt was partly paid", 
   expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 350, debt: 0 })
 })
 
+test("a dispute about nothing, which Stripe may open, moves nothing", async () => {
+  const purchase = await paid(db)
+  const nothing = dispute(purchase, "funds_withdrawn", { amount: 0, status: "lost" })
+  expect(await send(db, nothing)).toMatchObject({ outcome: "applied" })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
 test("two disputes of one payment count once each", async () => {
   const purchase = await paid(db)
   await send(
@@ -347,6 +387,13 @@ test.each([
   { what: "another mode", reason: "livemode_mismatch", change: { livemode: true } },
   { what: "another version of the API", reason: "api_version_mismatch", change: { apiVersion: "2019-01-01" } },
   { what: "another currency", reason: "currency_mismatch", change: { fields: { currency: "usd" } } },
+  { what: "no currency", reason: "currency_mismatch", change: { fields: { currency: null } } },
+  { what: "no amount", reason: "amount_mismatch", change: { fields: { amount: null } } },
+  {
+    what: "nothing said of what was received",
+    reason: "amount_mismatch",
+    change: { fields: { amount_received: null } }
+  },
   { what: "another amount", reason: "amount_mismatch", change: { fields: { amount: 1 } } },
   { what: "less received than due", reason: "amount_mismatch", change: { fields: { amount_received: 999 } } },
   { what: "another PaymentIntent", reason: "payment_intent_mismatch", change: { fields: { id: "pi_other" } } },
@@ -392,6 +439,8 @@ test("keeps a Checkout that was paid otherwise than with our price", async () =>
   const purchase = await begin(db, { checkout: true })
   const free = { fields: { payment_status: "no_payment_required" } }
   expect(await send(db, checkoutSession(purchase, "completed", free))).toMatchObject({ reason: "amount_mismatch" })
+  const silent = { fields: { amount_total: null } }
+  expect(await send(db, checkoutSession(purchase, "completed", silent))).toMatchObject({ reason: "amount_mismatch" })
   const dearer = { fields: { amount_total: 2000 } }
   expect(await send(db, checkoutSession(purchase, "completed", dearer))).toMatchObject({ reason: "amount_mismatch" })
   expect(await standing(db, purchase)).toMatchObject({ status: "pending", balance: 0 })

@@ -27,15 +27,10 @@ test("forgets the customer of one mode and keeps the other's", async () => {
     await db.call("stripe.begin_purchase", { userId, livemode, packageId: "credits_500", now })
     await db.call("stripe.attach_customer", { userId, livemode, customerId: livemode ? "cus_there" : "cus_here" })
   }
-  const forget = { userId, customerId: "cus_here", now: later }
-  expect(await db.call("stripe.forget_customer", { ...forget, livemode: true })).toEqual({
-    customerId: "cus_there",
-    customerSince: now.toISOString()
-  })
-  expect(await db.call("stripe.forget_customer", { ...forget, livemode: false })).toEqual({
-    customerId: null,
-    customerSince: later.toISOString()
-  })
+  const forget = (livemode: boolean, customerId: string) =>
+    db.call("stripe.forget_customer", { userId, livemode, customerId, now: later })
+  expect(await forget(true, "cus_other")).toEqual({ customerId: "cus_there", customerSince: now.toISOString() })
+  expect(await forget(false, "cus_here")).toEqual({ customerId: null, customerSince: later.toISOString() })
   expect(
     await db.query("select livemode, customer_id from credits.stripe_customers where user_id = $1 order by 1", [userId])
   ).toEqual([

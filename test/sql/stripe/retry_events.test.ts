@@ -23,6 +23,18 @@ test("applies a kept event once its purchase is known by other means", async () 
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
+test("tries an event at the very moment that it said", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const event = chargeRefunded(purchase, 1000)
+  await send(db, event)
+  const answers = await db.query(
+    "select stripe.retry_events(next_attempt_at) as answer from credits.stripe_events where id = $1",
+    [event.id]
+  )
+  expect(answers).toEqual([{ answer: { applied: 0, kept: 1 } }])
+  await send(db, paymentIntent(purchase, "succeeded"))
+})
+
 test("tries for three days, less and less often, then leaves it to ops", async () => {
   const purchase = await begin(db, { checkout: true })
   const event = chargeRefunded(purchase, 1000)
