@@ -117,6 +117,7 @@ const functions: Readonly<Record<string, Limits>> = {
     role: "mana_ops"
   },
   "ops.grant": { args: { userId: "u", amount: 1, who: "w", why: "w" }, limits: { userId, who, why }, role: "mana_ops" },
+  "ops.revoke_service_key": { args: { key: "nobody's" }, limits: { who }, role: "mana_ops" },
   "ops.set_low_balance_threshold": {
     args: { credits: 1, who: "w", why: "w" },
     limits: { credits: betweenOrNothing(1, billion), who, why },

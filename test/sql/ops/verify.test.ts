@@ -2,7 +2,7 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { beforeAll, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 
 const db = await database()
 
@@ -322,6 +322,39 @@ test("says whose books are wrong and what is wrong with them", async () => {
     await client.query("rollback")
     client.release()
   }
+})
+
+test.each([
+  {
+    what: "a usage that only usage_stats has",
+    damage: "insert into credits.usage_stats values ('ben', '2026-03-02', 'draw', 3, 2)",
+    row: {
+      invariant: "usage_stats",
+      user_id: "ben",
+      detail: "draw on 2026-03-02: usage_stats 3 credits in 2, ledger 0 in 0"
+    }
+  },
+  {
+    what: "a usage that only the ledger has",
+    damage: "delete from credits.usage_stats",
+    row: {
+      invariant: "usage_stats",
+      user_id: "ada",
+      detail: "chat on 2026-03-01: usage_stats 0 credits in 0, ledger 35 in 2"
+    }
+  },
+  {
+    what: "a commit that the ledger doesn't have",
+    damage: "update credits.reservations set transaction_id = uuidv7() where status = 'committed'",
+    row: {
+      invariant: "reservation_commit",
+      user_id: "ada",
+      detail: expect.stringMatching(/ says it charged 5, the ledger 0$/)
+    }
+  }
+])("and in numbers where one side has nothing: $what", async ({ damage, row: expected }) => {
+  const [rows] = await afterDamage(db, [damage], { text: "select * from ops.verify()" })
+  expect(rows).toEqual([expected])
 })
 
 test("every invariant that is checked is broken by a test", async () => {

@@ -44,6 +44,18 @@ test("refuses a second PaymentIntent for one purchase (CR305)", async () => {
   })
 })
 
+test("refuses a second Checkout Session for one purchase (CR305)", async () => {
+  const { purchaseId, checkoutSessionId } = await begin(db, { checkout: true })
+  const before = await db.books()
+  await db.call("stripe.attach_payment", { purchaseId, checkoutSessionId })
+  expect(await db.books()).toEqual(before)
+  expect(await db.refused("stripe.attach_payment", { purchaseId, checkoutSessionId: "cs_second" })).toEqual({
+    sqlstate: "CR305",
+    message: expect.any(String),
+    detail: { purchaseId, paymentIntentId: null, checkoutSessionId }
+  })
+})
+
 test("refuses a purchase that isn't there (CR303)", async () => {
   const attached = { purchaseId: nobodysId, paymentIntentId: "pi_nobodys" }
   expect(await db.refused("stripe.attach_payment", attached)).toEqual(noPurchase(nobodysId))

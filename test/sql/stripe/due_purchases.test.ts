@@ -47,6 +47,24 @@ test("passes by a purchase that somebody is at", async () => {
   }
 })
 
+test("the longest due first, and nothing else of the same person", async () => {
+  const userId = await db.userWith(0)
+  const later = await begin(db, { livemode: true }, userId)
+  const sooner = await begin(db, { livemode: true }, userId)
+  const minutesAgo = async ({ purchaseId }: typeof later, minutes: number) => {
+    await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, inMinutes(-minutes)])
+  }
+  await minutesAgo(sooner, 20_000)
+  await minutesAgo(later, 10_000)
+  const due = async () => {
+    const orders: ReadonlyArray<{ readonly purchaseId: string }> = await db.call("stripe.due_purchases", {
+      ...{ livemode: true, limit: 1, now: inMinutes(-5000) }
+    })
+    return orders.map(({ purchaseId }) => purchaseId)
+  }
+  expect([await due(), await due(), await due()]).toEqual([[sooner.purchaseId], [later.purchaseId], []])
+})
+
 test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
   expect(await db.refused("stripe.due_purchases", { livemode: false, limit })).toEqual(invalid("limit"))
 })

@@ -10,12 +10,15 @@ const inMinutes = (minutes: number) => new Date(Date.now() + minutes * 60_000)
 test("gives up what is a day old without Stripe, 30 days with, never when paid", async () => {
   const unknown = await begin(db, { attached: false })
   const known = await begin(db)
+  const inCheckout = await begin(db, { checkout: true })
   const done = await paid(db)
   const giveUp = (purchaseId: string, hours: number) =>
     db.call("stripe.give_up_purchase", { purchaseId, now: inMinutes(hours * 60) })
   expect(await giveUp(unknown.purchaseId, 23)).toMatchObject({ status: "pending" })
   expect(await giveUp(unknown.purchaseId, 25)).toMatchObject({ status: "cancelled" })
   expect(await giveUp(known.purchaseId, 29 * 24)).toMatchObject({ status: "pending" })
+  expect(await giveUp(inCheckout.purchaseId, 29 * 24)).toMatchObject({ status: "pending" })
+  expect(await giveUp(inCheckout.purchaseId, 31 * 24)).toMatchObject({ status: "cancelled" })
   expect(await giveUp(known.purchaseId, 31 * 24)).toMatchObject({ status: "cancelled" })
   expect(await giveUp(done.purchaseId, 31 * 24)).toMatchObject({ status: "completed" })
   // Money that comes in all the same is credited.

@@ -105,6 +105,23 @@ test("takes its balances in order, whatever order their rows have", async () => 
   await db.query("delete from credits.stripe_events where user_id in ($1, $2)", [first, second])
 })
 
+test("has every balance before it applies the first event", async () => {
+  const [first, second] = ["a user whose event is later", "b user whose event is sooner"]
+  for (const [at, userId] of [second, first].entries()) {
+    await send(db, paymentIntent(await begin(db, {}, userId), "succeeded", { at, apiVersion: "2020-01-01" }))
+  }
+  const [holder, retrying] = [await session(db), await session(db)]
+  await holder.query("begin")
+  await holder.call("credits.grant", { userId: second, amount: 1, reason: "test", referenceId: "meanwhile" })
+  const retried = retrying.call("stripe.retry_events", { now: inHours(1) })
+  await retrying.waitsFor(holder)
+  const free = "select from credits.balances where user_id = $1 for update nowait"
+  await expect(db.query(free, [first])).rejects.toMatchObject({ code: "55P03" })
+  await holder.query("commit")
+  expect(await retried).toMatchObject({ applied: 0 })
+  await db.query("delete from credits.stripe_events where user_id in ($1, $2)", [first, second])
+})
+
 test("many at once don't wait for each other and apply each event once", async () => {
   const purchases = await Promise.all(Array.from({ length: 10 }, () => begin(db, { attached: false })))
   for (const purchase of purchases) {
