@@ -20,3 +20,16 @@ test("says who is paused, since when, by whom and why", async () => {
     { user_id: broke, paused_at: later(28), paused_by: null, paused_why: "not enough credits", available: 0 }
   ])
 })
+
+test("the last paused first, then by user, whatever place the row has", async () => {
+  const users = ["x dan", "x ann", "x cid", "x bob"]
+  const pausedAfter: Readonly<Record<string, number>> = { "x dan": 2, "x ann": 1, "x cid": 3, "x bob": 2 }
+  for (const userId of users) {
+    await db.call("credits.grant", { userId, amount: 30, reason: "test", referenceId: "first" })
+    await db.call("sync.activate", { userId, now })
+    await db.rows("ops.pause_sync", { userId, ...signed, now: later(pausedAfter[userId] ?? 0) }, "mana_ops")
+  }
+  const rows: ReadonlyArray<{ readonly user_id: string }> = await db.rows("ops.sync_paused", {}, "mana_readonly")
+  const order = rows.map(({ user_id }) => user_id).filter((userId) => users.includes(userId))
+  expect(order).toEqual(["x cid", "x bob", "x dan", "x ann"])
+})

@@ -351,9 +351,18 @@ test.each([
       user_id: "ada",
       detail: expect.stringMatching(/ says it charged 5, the ledger 0$/)
     }
+  },
+  {
+    what: "a ledger without a balance",
+    damage: "delete from credits.balances where user_id = 'ben'",
+    row: {
+      invariant: "balance_row",
+      user_id: "ben",
+      detail: "the ledger has rows of this user, credits.balances has none"
+    }
   }
 ])("and in numbers where one side has nothing: $what", async ({ damage, row: expected }) => {
-  const [rows] = await afterDamage(db, [damage], { text: "select * from ops.verify()" })
+  const [rows] = await afterDamage(db, [damage], { text: "select * from ops.verify() where user_id is not null" })
   expect(rows).toEqual([expected])
 })
 

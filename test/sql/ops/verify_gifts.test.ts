@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 import { given } from "../../support/gifts.ts"
 
 const db = await database()
@@ -63,4 +63,19 @@ test("finds a ledger row of the escrow account that belongs to no gift", async (
   const damage = `
     update credits.transactions set counter_account = 'gifts' where user_id = '${active.creatorId}' and seq = 1`
   expect(await found(db, damage)).toEqual(["gift_escrow", "gift_ledger", "ledger_hash"])
+})
+
+test("says where the credits of a gift are", async () => {
+  const asked = {
+    text: "select user_id, detail from ops.verify_gifts() where invariant = 'gift_place' order by detail"
+  }
+  const damage = [active, redeemed, cancelled].map((which) => change(which, "total_credits = total_credits + 1"))
+  const [rows = []] = await afterDamage(db, damage, asked)
+  const where = rows.map(({ user_id, detail }) => `${user_id} ${detail}`).toSorted()
+  const said = [
+    { which: active, is: "of 11 credits is active: escrowed 10, paid out 0, returned 0" },
+    { which: redeemed, is: "of 21 credits is redeemed: escrowed 20, paid out 20, returned 0" },
+    { which: cancelled, is: "of 31 credits is cancelled: escrowed 30, paid out 0, returned 30" }
+  ]
+  expect(where).toEqual(said.map(({ which, is }) => `${which.creatorId} gift ${which.gift.id} ${is}`).toSorted())
 })

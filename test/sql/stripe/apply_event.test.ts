@@ -290,6 +290,41 @@ test("a won dispute returns exactly what was taken", async () => {
   expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
 })
 
+test("a dispute whose money came back before it was decided", async () => {
+  const purchase = await paid(db)
+  await send(db, dispute(purchase, "funds_withdrawn"))
+  expect(await standing(db, purchase)).toMatchObject({ balance: 0 })
+  await send(db, dispute(purchase, "funds_reinstated", { status: "under_review" }))
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 1050, debt: 0 })
+})
+
+test.each([
+  { what: "in order", order: [0, 1] },
+  { what: "backwards", order: [1, 0] }
+])("a dispute of which more was withdrawn later, told $what", async ({ order }) => {
+  const purchase = await paid(db)
+  const events = [
+    dispute(purchase, "funds_withdrawn", { amount: 300, booked: [-300] }),
+    dispute(purchase, "updated", { amount: 500, booked: [-500] })
+  ]
+  for (const n of order) await send(db, ...events.slice(n, n + 1))
+  expect(await standing(db, purchase)).toMatchObject({ creditsKept: 525, balance: 525 })
+})
+
+test("another payment of the same person stands for itself", async () => {
+  const first = await paid(db)
+  const second = await paid(db, {}, first.userId)
+  await send(
+    db,
+    refund(first, "created", { refundId: "re_of_first", amount: 300 }),
+    dispute(first, "funds_withdrawn", { amount: 500 }),
+    // Nothing new, and reason enough to look at what stands.
+    chargeRefunded(second, 100)
+  )
+  expect(await standing(db, first)).toMatchObject({ status: "completed", creditsKept: 210 })
+  expect(await standing(db, second)).toMatchObject({ status: "completed", creditsKept: 945, balance: 1155 })
+})
+
 test("a dispute lost, appealed and won, then lost for good", async () => {
   const purchase = await paid(db)
   await send(

@@ -35,6 +35,27 @@ test("applies what came before it was known whose it is", async () => {
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 525 })
 })
 
+test("applies 100 of what came before at once, and leaves the rest to the next retry", async () => {
+  const purchase = await begin(db, { attached: false })
+  const early = chargeRefunded(purchase, 500)
+  await send(db, early)
+  await db.query(
+    `insert into credits.stripe_events
+       (id, type, created, api_version, livemode, payload, payment_intent_id, outcome, reason, attempts, received_at)
+     select id || '_' || n, type, created, api_version, livemode, payload, payment_intent_id, outcome, reason, attempts,
+       received_at
+     from credits.stripe_events, generate_series(1, 101) n
+     where id = $1`,
+    [early.id]
+  )
+  const { purchaseId, paymentIntentId } = purchase
+  await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
+  const kept = await db.query("select from credits.stripe_events where payment_intent_id = $1 and outcome = 'kept'", [
+    paymentIntentId
+  ])
+  expect(kept).toHaveLength(2)
+})
+
 test("refuses a second PaymentIntent for one purchase (CR305)", async () => {
   const { purchaseId, paymentIntentId } = await begin(db)
   expect(await db.refused("stripe.attach_payment", { purchaseId, paymentIntentId: "pi_second" })).toEqual({

@@ -26,6 +26,17 @@ test("gives up what is a day old without Stripe, 30 days with, never when paid",
   expect(await standing(db, known)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
+test("gives up what was cancelled before, from then on", async () => {
+  const purchase = await begin(db)
+  const { purchaseId } = purchase
+  await send(db, paymentIntent(purchase, "canceled"))
+  const now = inMinutes(31 * 24 * 60)
+  expect(await db.call("stripe.give_up_purchase", { purchaseId, now })).toMatchObject({ status: "cancelled" })
+  expect(
+    await db.query("select cancelled_at, next_check_at from credits.purchases where id = $1", [purchaseId])
+  ).toEqual([{ cancelled_at: now, next_check_at: null }])
+})
+
 test("refuses a purchase that isn't there (CR303)", async () => {
   expect(await db.refused("stripe.give_up_purchase", { purchaseId: nobodysId })).toEqual(noPurchase(nobodysId))
 })

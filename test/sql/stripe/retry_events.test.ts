@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
 import { session } from "../../support/session.ts"
-import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
+import { begin, chargeRefunded, outbox, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
 
@@ -58,6 +58,22 @@ test("tries for three days, less and less often, then leaves it to ops", async (
   // Somebody looks into it.
   await send(db, paymentIntent(purchase, "succeeded"))
   expect(await standing(db, purchase)).toMatchObject({ status: "refunded" })
+})
+
+test("applies what happened first first, however it came", async () => {
+  const purchase = await begin(db, { attached: false })
+  const anonymous = { fields: { metadata: {} } }
+  await send(
+    db,
+    paymentIntent(purchase, "succeeded", { at: 20, ...anonymous }),
+    paymentIntent(purchase, "canceled", { at: 10, ...anonymous })
+  )
+  await db.query("update credits.purchases set payment_intent_id = $2 where id = $1", [
+    purchase.purchaseId,
+    purchase.paymentIntentId
+  ])
+  expect(await retry(inHours(1))).toEqual({ applied: 2, kept: 0 })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.failed", "purchase.completed"])
 })
 
 test("one poisoned event doesn't stop the others", async () => {
