@@ -65,6 +65,23 @@ test("finds a ledger row of the escrow account that belongs to no gift", async (
   expect(await found(db, damage)).toEqual(["gift_escrow", "gift_ledger", "ledger_hash"])
 })
 
+test.each(["its giver", "who redeemed one"])(
+  "finds a gift's ledger row of %s that belongs to no gift",
+  async (whose) => {
+    const userId = whose === "its giver" ? redeemed.creatorId : "reader"
+    const forged = `
+    select credits.post(
+      credits.lock_balance('${userId}'),
+      jsonb_populate_record(
+        null::credits.posting,
+        '{"type": "gift", "amount": 5, "counter_account": "gifts", "description": "forged", "caller": "test"}'
+      ),
+      now()
+    )`
+    expect(await found(db, forged)).toEqual(["gift_escrow", "gift_ledger"])
+  }
+)
+
 test("says where the credits of a gift are", async () => {
   const asked = {
     text: "select user_id, detail from ops.verify_gifts() where invariant = 'gift_place' order by detail"

@@ -60,6 +60,11 @@ test.each([
     ["sync_next_charge"]
   ],
   [
+    "an anchor from which neither the paid time nor the next charge follows",
+    "update credits.sync_subscriptions set anchor = anchor + interval '1 day' where user_id = 'ann'",
+    ["sync_next_charge"]
+  ],
+  [
     "a subscription that lost its row",
     "delete from credits.sync_subscriptions where user_id = 'ann'",
     ["sync_paid_until"]

@@ -110,6 +110,12 @@ test("a Checkout paid at once", async () => {
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
+test("knows a Checkout Session by its id alone", async () => {
+  const purchase = await begin(db, { checkout: true })
+  await send(db, checkoutSession(purchase, "completed", { fields: { metadata: {}, client_reference_id: null } }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
 test("SEPA: nothing while it is processing, then all of it", async () => {
   const purchase = await begin(db, { checkout: true })
   await send(
@@ -309,6 +315,17 @@ test.each([
   ]
   for (const n of order) await send(db, ...events.slice(n, n + 1))
   expect(await standing(db, purchase)).toMatchObject({ creditsKept: 525, balance: 525 })
+})
+
+test("a dispute won is won, whatever is told of it afterwards", async () => {
+  const purchase = await paid(db)
+  const { userId, purchaseId } = purchase
+  const told: Array<unknown> = []
+  for (const status of ["lost", "won", "lost", "under_review"]) {
+    await send(db, dispute(purchase, "closed", { status, booked: [-1000, 1000] }))
+    told.push((await db.call("credits.purchase", { userId, purchaseId })).dispute)
+  }
+  expect(told).toEqual(["lost", "won", "won", "won"])
 })
 
 test("another payment of the same person stands for itself", async () => {
@@ -516,6 +533,7 @@ test.each([
   { what: "id", event: { type: "t", created: 1, livemode: false } },
   { what: "type", event: { id: "evt", created: 1, livemode: false } },
   { what: "created", event: { id: "evt", type: "t", created: "now", livemode: false } },
+  { what: "created", event: { id: "evt", type: "t", livemode: false, data: { object: {} } } },
   { what: "livemode", event: { id: "evt", type: "t", created: 1 } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: null } } },

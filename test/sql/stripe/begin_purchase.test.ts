@@ -133,6 +133,11 @@ test("refuses a package that is no longer sold (CR302)", async () => {
   )
 })
 
+test("refuses a mode that is neither (CR001)", async () => {
+  const nowhere = { userId: "u", ...buying, livemode: null }
+  expect(await db.refused("stripe.begin_purchase", nowhere)).toEqual(invalid("livemode"))
+})
+
 test("refuses one URL without the other (CR001)", async () => {
   const { successUrl, cancelUrl } = urls
   expect(await db.refused("stripe.begin_purchase", { userId: "u", ...buying, successUrl })).toEqual(

@@ -24,6 +24,21 @@ test("hands a request out, and again after a quarter of an hour unless it was cl
   expect(await due(60)).toEqual([])
 })
 
+test("each with its own payment, as they were asked for, whatever places the rows have", async () => {
+  const first = await paid(db)
+  const second = await paid(db, {}, first.userId)
+  const requests = [await ask(second.purchaseId), await ask(first.purchaseId)]
+  await db.query("update credits.refund_requests set who = who where id = $1", [requests[0]?.id])
+  expect(await db.call("stripe.due_refunds", { livemode: false })).toEqual(
+    [second, first].map(({ purchaseId, paymentIntentId }, n) => ({
+      requestId: requests[n]?.id,
+      purchaseId,
+      paymentIntentId,
+      amountEuroCents: 400
+    }))
+  )
+})
+
 test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {
   const purchases = await Promise.all(Array.from({ length: 6 }, () => paid(db)))
   await Promise.all(purchases.map(({ purchaseId }) => ask(purchaseId)))

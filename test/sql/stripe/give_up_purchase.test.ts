@@ -26,6 +26,21 @@ test("gives up what is a day old without Stripe, 30 days with, never when paid",
   expect(await standing(db, known)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
+test("a day is 24 hours, to the moment", async () => {
+  const now = inMinutes(0)
+  const userId = await db.userWith(0)
+  const { purchaseId } = await db.call("stripe.begin_purchase", {
+    userId,
+    packageId: "credits_500",
+    livemode: false,
+    now
+  })
+  const giveUp = (at: Date) => db.call("stripe.give_up_purchase", { purchaseId, now: at })
+  const dayAfter = now.getTime() + 86_400_000
+  expect(await giveUp(new Date(dayAfter - 1))).toMatchObject({ status: "pending" })
+  expect(await giveUp(new Date(dayAfter))).toMatchObject({ status: "cancelled" })
+})
+
 test("gives up what was cancelled before, from then on", async () => {
   const purchase = await begin(db)
   const { purchaseId } = purchase
