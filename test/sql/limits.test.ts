@@ -145,6 +145,10 @@ const functions: Readonly<Record<string, Limits>> = {
   },
   "stripe.due_purchases": { args: { livemode: false }, limits: { limit: between(1, 1000) } },
   "stripe.due_refunds": { args: { livemode: false }, limits: { limit: between(1, 1000) } },
+  "stripe.forget_customer": {
+    args: { userId: "u", livemode: false, customerId: "cus_1" },
+    limits: { customerId: text(255) }
+  },
   "stripe.retry_events": { args: {}, limits: { limit: between(1, 1000) } },
   "sync.activate": { args: interval, limits: { userId, idempotencyKey } },
   "sync.change_interval": { args: interval, limits: { userId } },

@@ -17,6 +17,8 @@ test("changes what is given and nothing else", async () => {
   const [changed] = await db.rows("ops.change_package", change, "mana_ops")
   expect(changed).toMatchObject({ credits: 2800, price_euro_cents: 2500 })
   expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change })
+  await db.rows("ops.change_package", { id: "credits_2500" }, "mana_ops")
+  expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change })
   await db.rows("ops.change_package", { id: "credits_2500", stripePriceId: "" }, "mana_ops")
   expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change, stripePriceId: null })
 })

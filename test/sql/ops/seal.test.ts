@@ -120,6 +120,17 @@ test("covers debts, which move without a row of the ledger", async () => {
   expect(await db.rows("ops.verify_seal", { digest: sealed.digest }, "mana_readonly")).toEqual([])
 })
 
+test("debts whose rows have other places only are the same debts", async () => {
+  const purchase = await paid(db)
+  await use(purchase.userId, purchase.credits)
+  await send(db, dispute(purchase, "closed", { status: "lost" }))
+  await db.call("credits.grant", { userId: purchase.userId, amount: 1, reason: "test", referenceId: "owed" })
+  const moved = `update credits.debts set amount = amount where user_id = '${purchase.userId}' and kind = 'incurred'`
+  const heads = { text: "select user_id from ops.seal_heads where seal = (select max(seal) from ops.seals)" }
+  const [none] = await afterDamage(db, ["select ops.seal()", moved, "select ops.seal()"], heads)
+  expect(none).toEqual([])
+})
+
 test("waits for no debit, and no debit for it: what isn't committed yet isn't sealed", async () => {
   const [debiting, sealing] = [await session(db), await session(db)]
   await debiting.query("begin")

@@ -47,6 +47,11 @@ test("finds a redemption without the credits", async () => {
   expect(await found(db, damage)).toEqual(["gift_ledger", "gift_place"])
 })
 
+test("finds an open gift though the ledger has nothing of gifts at all", async () => {
+  const damage = "delete from credits.transactions where counter_account = 'gifts'"
+  expect(await found(db, damage)).toContain("gift_escrow")
+})
+
 test.each(["escrow", "return"])("finds a gift whose %s row is gone", async (which) => {
   const damage = `update gifts.gift_codes set ${which}_transaction_id = uuidv7() where id = '${cancelled.gift.id}'`
   expect(await found(db, damage)).toContain("gift_place")

@@ -155,6 +155,14 @@ test.each([
   }
 })
 
+test("tells once that a purchase failed, until it is under way again", async () => {
+  const purchase = await begin(db)
+  const failures = ["payment_failed", "payment_failed", "processing", "payment_failed", "canceled"]
+  for (const [n, what] of failures.entries()) await send(db, paymentIntent(purchase, what, { at: 10 * n }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "cancelled" })
+  expect(await outbox(db, purchase.userId)).toEqual(["purchase.failed", "purchase.failed"])
+})
+
 test("a card refused in Checkout, then a SEPA debit under way there", async () => {
   const purchase = await begin(db, { checkout: true })
   await send(db, paymentIntent(purchase, "payment_failed", { at: 10 }))

@@ -35,6 +35,17 @@ test("applies what came before it was known whose it is", async () => {
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 525 })
 })
 
+test("leaves alone what came of other payments", async () => {
+  const [purchase, other] = [await begin(db, { attached: false }), await begin(db, { attached: false })]
+  const event = chargeRefunded(other, 500)
+  await send(db, event, chargeRefunded(purchase, 500))
+  const stored = async () => (await db.query("select * from credits.stripe_events where id = $1", [event.id]))[0]
+  const before = await stored()
+  const { purchaseId, paymentIntentId } = purchase
+  await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
+  expect(await stored()).toEqual(before)
+})
+
 test("applies 100 of what came before at once, and leaves the rest to the next retry", async () => {
   const purchase = await begin(db, { attached: false })
   const early = chargeRefunded(purchase, 500)

@@ -20,6 +20,9 @@ test("hands a request out, and again after a quarter of an hour unless it was cl
   expect(await due(0)).toEqual([{ requestId: request.id, purchaseId, paymentIntentId, amountEuroCents: 400 }])
   expect(await due(14)).toEqual([])
   expect(await due(16)).toHaveLength(1)
+  expect(await db.query("select attempts from credits.refund_requests where id = $1", [request.id])).toEqual([
+    { attempts: 2 }
+  ])
   await db.call("stripe.close_refund", { requestId: request.id, refundId: "re_1" })
   expect(await due(60)).toEqual([])
 })
@@ -37,6 +40,19 @@ test("each with its own payment, as they were asked for, whatever places the row
       amountEuroCents: 400
     }))
   )
+})
+
+test("the longest due first", async () => {
+  const [first, second] = [await paid(db), await paid(db)]
+  const [later, sooner] = [await ask(first.purchaseId), await ask(second.purchaseId)]
+  await db.query("update credits.refund_requests set next_attempt_at = $2 where id = $1", [sooner.id, inMinutes(-60)])
+  const due = async () => {
+    const requests: ReadonlyArray<{ readonly requestId: string }> = await db.call("stripe.due_refunds", {
+      ...{ livemode: false, limit: 1 }
+    })
+    return requests.map(({ requestId }) => requestId)
+  }
+  expect([await due(), await due(), await due()]).toEqual([[sooner.id], [later.id], []])
 })
 
 test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {

@@ -100,9 +100,24 @@ test("one poisoned event doesn't stop the others", async () => {
 
 test("takes no more than its limit, the longest due first", async () => {
   const purchases = await Promise.all([begin(db, { checkout: true }), begin(db, { checkout: true })])
-  for (const purchase of purchases) await send(db, chargeRefunded(purchase, 1000))
+  const [sooner, later] = purchases.map((purchase) => chargeRefunded(purchase, 1000))
+  for (const event of [sooner, later]) if (event !== undefined) await send(db, event)
+  // The one that is due sooner stands behind the other.
+  await db.query(
+    "update credits.stripe_events set next_attempt_at = next_attempt_at - interval '1 day' where id = $1",
+    [sooner?.id]
+  )
+  const attempts = async () => {
+    const rows = await db.query("select id, attempts from credits.stripe_events where id in ($1, $2)", [
+      sooner?.id,
+      later?.id
+    ])
+    return [sooner, later].map((event) => rows.find(({ id }) => id === event?.id)?.attempts)
+  }
   expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
+  expect(await attempts()).toEqual([2, 1])
   expect(await retry(inHours(1), 1)).toEqual({ applied: 0, kept: 1 })
+  expect(await attempts()).toEqual([2, 2])
 })
 
 test("takes its balances in order, whatever order their rows have", async () => {
