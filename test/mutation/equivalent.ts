@@ -18,6 +18,7 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "ops.debts_hash/where-part-498112",
       "ops.payment/on-part-255444",
       "ops.payment/on-part-4c4c05",
       "ops.payment/on-part-9ed955",
@@ -66,12 +67,13 @@ const reasons: ReadonlyArray<Reason> = [
       "gifts.created_by/order-by-74a9d1",
       "ops.verify_balances/order-by-75b432",
       "ops.verify_balances/order-by-b9b49b",
-      "stripe.due_purchases/order-by-1fe9a1"
+      "stripe.due_purchases/order-by-1fe9a1",
+      "stripe.due_purchases/order-by-fa12eb"
     ),
     why: "one of two `order by` that say the same, of which either is enough"
   },
   {
-    matches: ids("credits.history/coalesce-9ee1b7"),
+    matches: ids("credits.history/coalesce-9ee1b7", "stripe.due_purchases/coalesce-0d25c6"),
     why: "`unnest(null)` gives no rows, as an empty array does"
   },
   {
@@ -123,11 +125,15 @@ const reasons: ReadonlyArray<Reason> = [
     why: "`greatest` passes over null, and what failed is made 0 again where it is read"
   },
   {
+    matches: ids("ops.verify_balances/coalesce-c5bc48"),
+    why: "the table's check leaves nobody who has spent and not earned, and that comparison stands before it"
+  },
+  {
     matches: ids("ops.verify_balances/coalesce-8e33f8", "ops.verify_balances/coalesce-b6c5fc"),
     why: "made 0 again where it is read, as for those who have no ledger"
   },
   {
-    matches: ids("ops.seal/number-311939"),
+    matches: ids("ops.seal/limit-f7ab4e", "ops.seal/number-311939"),
     why: "`into` takes the first row, however many there are"
   },
   {
@@ -143,7 +149,12 @@ const reasons: ReadonlyArray<Reason> = [
     why: "without a ledger its sum is 0 and its last balance, too: a balance of anything else differs from either"
   },
   {
-    matches: ids("ops.verify_balances/comparison-17331a", "ops.verify_balances/comparison-1ebe6b"),
+    matches: ids(
+      "ops.verify_balances/comparison-17331a",
+      "ops.verify_balances/comparison-1ebe6b",
+      "stripe.note_dispute/comparison-9b52ca",
+      "stripe.note_dispute/comparison-e6cb77"
+    ),
     why: "an amount of 0 adds nothing to either total"
   },
   {
@@ -198,7 +209,11 @@ const reasons: ReadonlyArray<Reason> = [
     why: "events of other kinds are put aside by `stripe.event_kind` before anybody doubts them"
   },
   {
-    matches: ids("stripe.check_unpaid/limit-80ee24", "stripe.check_unpaid/order-1b6803"),
+    matches: ids(
+      "stripe.check_unpaid/limit-80ee24",
+      "stripe.check_unpaid/order-1b6803",
+      "stripe.check_unpaid/order-by-b0e679"
+    ),
     why: "never more than the limit are within the hour: it only stops the counting early, and whichever come first are all"
   },
   {

@@ -30,15 +30,19 @@ test("the longest due first, by the limit, and passes by what somebody is at", a
   await emit("ann", "a.late", after(10))
   await emit("bob", "b.early")
   await emit("cid", "c.taken", after(-5))
-  const taking = await session(db)
-  await taking.query("begin")
-  await taking.call("events.claim", { limit: 1, now: after(0) })
   const parking = await session(db, "mana_ops")
   await parking.query("set lock_timeout = '1s'")
   const park = { before: after(20), now: after(30) }
-  expect(await parking.call("ops.park_events", { ...park, limit: 1 })).toBe("1")
-  expect(await db.rows("ops.parked_events", {}, "mana_readonly")).toMatchObject([{ type: "b.early" }])
-  expect(await parking.call("ops.park_events", park)).toBe("1")
-  await taking.query("commit")
+  const taking = await db.pool.connect()
+  try {
+    await taking.query("begin")
+    await taking.query("select from credits.events where user_id = 'cid' for update")
+    expect(await parking.call("ops.park_events", { ...park, limit: 1 })).toBe("1")
+    expect(await db.rows("ops.parked_events", {}, "mana_readonly")).toMatchObject([{ type: "b.early" }])
+    expect(await parking.call("ops.park_events", park)).toBe("1")
+  } finally {
+    await taking.query("rollback")
+    taking.release()
+  }
   expect(await parking.call("ops.park_events", park)).toBe("1")
 })

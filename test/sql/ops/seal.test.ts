@@ -93,6 +93,14 @@ test("so do many heads, of which some are in one part: in the order of their lea
   expect(byRule.largest).toBeGreaterThan(1)
 })
 
+test("books without a user have a seal, too", async () => {
+  const emptied = ["ops.seals", "ops.seal_heads", "credits.balances"].map((table) => `delete from ${table}`)
+  const first = { text: "select seal::int, users::int, ledger_rows::int, previous_digest from ops.seal()" }
+  expect(await afterDamage(db, emptied, first)).toEqual([
+    [{ seal: 1, users: 0, ledger_rows: 0, previous_digest: null }]
+  ])
+})
+
 test("each seal has a digest of its own, and names the one before", async () => {
   const first = await seal()
   const second = await seal()

@@ -10,6 +10,7 @@ test("says who is paused, since when, by whom and why", async () => {
   const broke = await db.userWith(30)
   const stopped = await db.userWith(500)
   await db.call("sync.activate", { userId: broke, now })
+  await db.call("sync.activate", { userId: await db.userWith(500), now })
   await db.call("sync.activate", { userId: stopped, now })
   await db.call("sync.charge_due", { now: later(28) })
   await db.rows("ops.pause_sync", { userId: stopped, ...signed, now: later(29) }, "mana_ops")

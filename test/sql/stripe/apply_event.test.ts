@@ -78,6 +78,24 @@ test("credits once when the same event comes 50 times at once", async () => {
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
+test("waits for whoever tries the same event again, and is told twice then", async () => {
+  const purchase = await begin(db, { attached: false })
+  const event = paymentIntent(purchase, "succeeded", { fields: { metadata: {} } })
+  expect(await send(db, event)).toMatchObject({ outcome: "kept" })
+  await db.query("update credits.purchases set payment_intent_id = $2 where id = $1", [
+    purchase.purchaseId,
+    purchase.paymentIntentId
+  ])
+  const [retrying, telling] = [await session(db, "mana_ops"), await session(db)]
+  await retrying.query("begin")
+  await retrying.call("ops.retry_event", { eventId: event.id })
+  const told = telling.call("stripe.apply_event", { event })
+  await telling.waitsFor(retrying)
+  await retrying.query("commit")
+  expect(await told).toMatchObject({ outcome: "applied", duplicate: true })
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
+})
+
 test("credits once when 50 different events say so at once", async () => {
   const purchase = await begin(db, { checkout: true })
   const events = Array.from({ length: 50 }, (_, index) =>
@@ -427,6 +445,15 @@ test("two disputes of one payment count once each", async () => {
     dispute(purchase, "closed", { disputeId: "du_a", amount: 300, status: "won" })
   )
   expect(await standing(db, purchase)).toMatchObject({ creditsKept: 735, balance: 735 })
+})
+
+test("doesn't know a purchase by what isn't an id of ours", async () => {
+  const purchase = await begin(db, { attached: false })
+  const metadata = { purchaseId: "somebody else's order 7" }
+  expect(await send(db, paymentIntent(purchase, "succeeded", { fields: { metadata } }))).toMatchObject({
+    outcome: "kept",
+    reason: "purchase_unknown"
+  })
 })
 
 test("keeps a refund of a PaymentIntent it doesn't know, and applies it once it does", async () => {

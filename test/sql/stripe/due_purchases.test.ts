@@ -24,6 +24,7 @@ test("hands out what has been pending for a quarter of an hour, then less and le
 
 test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {
   const purchases = await Promise.all(Array.from({ length: 6 }, () => begin(db)))
+  const live = await begin(db, { livemode: true })
   const ours = new Set(purchases.map(({ purchaseId }) => purchaseId))
   const due = { livemode: false, now: inMinutes(16), limit: 2 }
   const handedOut = await Promise.all(Array.from({ length: 5 }, () => db.call("stripe.due_purchases", due)))
@@ -31,6 +32,7 @@ test("keeps to a mode and a limit, and hands nothing out twice at once", async (
   expect(handedOut.every((orders) => orders.length <= 2)).toBe(true)
   expect(new Set(ids).size).toBe(ids.length)
   expect(new Set(ids).isSubsetOf(ours)).toBe(true)
+  await send(db, paymentIntent(live, "succeeded", { livemode: true }))
 })
 
 test("passes by a purchase that somebody is at", async () => {
@@ -51,14 +53,16 @@ test("the longest due first, and nothing else of the same person", async () => {
   const userId = await db.userWith(0)
   const later = await begin(db, { livemode: true }, userId)
   const sooner = await begin(db, { livemode: true }, userId)
-  const minutesAgo = async ({ purchaseId }: typeof later, minutes: number) => {
-    await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, inMinutes(-minutes)])
+  const [year, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
+  for (const [{ purchaseId }, at] of [
+    [sooner, year],
+    [later, dayAfter]
+  ] as const) {
+    await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, at])
   }
-  await minutesAgo(sooner, 20_000)
-  await minutesAgo(later, 10_000)
   const due = async () => {
     const orders: ReadonlyArray<{ readonly purchaseId: string }> = await db.call("stripe.due_purchases", {
-      ...{ livemode: true, limit: 1, now: inMinutes(-5000) }
+      ...{ livemode: true, limit: 1, now: dayAfter }
     })
     return orders.map(({ purchaseId }) => purchaseId)
   }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { begin, paid } from "../../support/stripe.ts"
 
 const db = await database()
@@ -45,14 +46,38 @@ test("each with its own payment, as they were asked for, whatever places the row
 test("the longest due first", async () => {
   const [first, second] = [await paid(db), await paid(db)]
   const [later, sooner] = [await ask(first.purchaseId), await ask(second.purchaseId)]
-  await db.query("update credits.refund_requests set next_attempt_at = $2 where id = $1", [sooner.id, inMinutes(-60)])
+  const [year, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
+  for (const [{ id }, at] of [
+    [sooner, year],
+    [later, dayAfter]
+  ] as const) {
+    await db.query("update credits.refund_requests set next_attempt_at = $2 where id = $1", [id, at])
+  }
   const due = async () => {
     const requests: ReadonlyArray<{ readonly requestId: string }> = await db.call("stripe.due_refunds", {
-      ...{ livemode: false, limit: 1 }
+      ...{ livemode: false, limit: 1, now: dayAfter }
     })
     return requests.map(({ requestId }) => requestId)
   }
   expect([await due(), await due(), await due()]).toEqual([[sooner.id], [later.id], []])
+})
+
+test("passes by a request that somebody is at", async () => {
+  const [held, free] = [await ask((await paid(db)).purchaseId), await ask((await paid(db)).purchaseId)]
+  const asking = await session(db)
+  await asking.query("set lock_timeout = '1s'")
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("select from credits.refund_requests where id = $1 for update", [held.id])
+    const due = await asking.call("stripe.due_refunds", { livemode: false })
+    expect(due).toContainEqual(expect.objectContaining({ requestId: free.id }))
+    expect(due).not.toContainEqual(expect.objectContaining({ requestId: held.id }))
+  } finally {
+    await client.query("rollback")
+    client.release()
+  }
+  expect(await asking.call("stripe.due_refunds", { livemode: false })).toMatchObject([{ requestId: held.id }])
 })
 
 test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {

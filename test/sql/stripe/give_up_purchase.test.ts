@@ -21,6 +21,9 @@ test("gives up what is a day old without Stripe, 30 days with, never when paid",
   expect(await giveUp(inCheckout.purchaseId, 31 * 24)).toMatchObject({ status: "cancelled" })
   expect(await giveUp(known.purchaseId, 31 * 24)).toMatchObject({ status: "cancelled" })
   expect(await giveUp(done.purchaseId, 31 * 24)).toMatchObject({ status: "completed" })
+  expect(await db.query("select cancelled_at from credits.purchases where id = $1", [done.purchaseId])).toEqual([
+    { cancelled_at: null }
+  ])
   // Money that comes in all the same is credited.
   await send(db, paymentIntent(known, "succeeded"))
   expect(await standing(db, known)).toMatchObject({ status: "completed", balance: 1050 })
