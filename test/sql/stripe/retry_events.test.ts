@@ -136,6 +136,26 @@ test("takes its balances in order, whatever order their rows have", async () => 
   await db.query("delete from credits.stripe_events where user_id in ($1, $2)", [first, second])
 })
 
+test("passes by an event that somebody is at", async () => {
+  const [held, free] = [await begin(db, { checkout: true }), await begin(db, { checkout: true })]
+  for (const purchase of [held, free]) await send(db, chargeRefunded(purchase, 1000))
+  const retrying = await session(db)
+  await retrying.query("set lock_timeout = '1s'")
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("select from credits.stripe_events where payment_intent_id = $1 for update", [
+      held.paymentIntentId
+    ])
+    expect(await retrying.call("stripe.retry_events", { now: inHours(1) })).toEqual({ applied: 0, kept: 1 })
+  } finally {
+    await client.query("rollback")
+    client.release()
+  }
+  for (const purchase of [held, free]) await send(db, paymentIntent(purchase, "succeeded"))
+  await retry(inHours(2))
+})
+
 test("has every balance before it applies the first event", async () => {
   const [first, second] = ["a user whose event is later", "b user whose event is sooner"]
   for (const [at, userId] of [second, first].entries()) {
