@@ -19,6 +19,7 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids(
       "ops.debts_hash/where-part-498112",
+      "ops.park_events/where-part-281aad",
       "ops.payment/on-part-255444",
       "ops.payment/on-part-4c4c05",
       "ops.payment/on-part-9ed955",
@@ -50,6 +51,7 @@ const reasons: ReadonlyArray<Reason> = [
       "stripe.due_refunds/where-part-b07c33",
       "stripe.refundable_euro_cents/where-part-76e20e",
       "stripe.refundable_euro_cents/where-part-7cf0fe",
+      "stripe.settle_purchase/where-part-70d5db",
       "stripe.refunded_euro_cents/where-part-8bf68d"
     ),
     why: "the user beside an id that is unique by itself is there for the index"
@@ -112,16 +114,22 @@ const reasons: ReadonlyArray<Reason> = [
       "ops.verify_purchases/null-safe-88e40d",
       "ops.verify_purchases/null-safe-afd3bf",
       "ops.verify_purchases/null-safe-d721d4",
-      "ops.verify_purchases/null-safe-e445cd"
+      "ops.verify_purchases/null-safe-e445cd",
+      "ops.verify_usage/null-safe-7ef8d6",
+      "ops.verify_usage/null-safe-d412cf"
     ),
-    why: "a ledger row that isn't there has neither type nor amount: the comparison beside it finds that, too"
+    why: "a row that isn't there has nothing of what is compared: the comparison beside it finds that, too"
   },
   {
     matches: ids("ops.verify_purchases/where-part-f2d9df"),
     why: "what is kept is never below zero, so that a ledger below it is an amount that doesn't add up or a debt below zero"
   },
   {
-    matches: ids("ops.verify_purchases/coalesce-807ecc", "ops.verify_purchases/coalesce-933e31"),
+    matches: ids(
+      "ops.verify_purchases/coalesce-807ecc",
+      "ops.verify_purchases/coalesce-933e31",
+      "stripe.refunded_euro_cents/coalesce-41c710"
+    ),
     why: "`greatest` passes over null, and what failed is made 0 again where it is read"
   },
   {
@@ -180,6 +188,14 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids("stripe.settle_purchase/comparison-88b136", "stripe.settle_purchase/comparison-99ad89"),
     why: "of a change of 0 nothing is taken and nothing given back"
+  },
+  {
+    matches: ids("stripe.take_back/lock-0209f3"),
+    why: "its caller holds the balance's lock already, and needs this only to read it"
+  },
+  {
+    matches: ids("stripe.apply_waiting_events/where-part-719983"),
+    why: "only what is kept has the reason `purchase_unknown`"
   },
   {
     matches: ids("stripe.forget_customer/where-part-44c599"),

@@ -87,6 +87,12 @@ test.each(["its giver", "who redeemed one"])(
   }
 )
 
+test("finds a gift whose ledger row is none of a gift", async () => {
+  const escrow = `select escrow_transaction_id from gifts.gift_codes where id = '${active.gift.id}'`
+  const damage = `update credits.transactions set type = 'adjustment' where id = (${escrow})`
+  expect(await found(db, damage)).toEqual(["gift_ledger", "ledger_hash"])
+})
+
 test("says where the credits of a gift are", async () => {
   const asked = {
     text: "select user_id, detail from ops.verify_gifts() where invariant = 'gift_place' order by detail"

@@ -130,6 +130,9 @@ test("a Checkout paid at once", async () => {
 
 test("knows a Checkout Session by its id alone", async () => {
   const purchase = await begin(db, { checkout: true })
+  // Nothing else has that id.
+  const other = { ...purchase, chargeId: purchase.checkoutSessionId, paymentIntentId: "pi_other_payment" }
+  expect(await send(db, chargeRefunded(other, 1000))).toMatchObject({ reason: "purchase_unknown" })
   await send(db, checkoutSession(purchase, "completed", { fields: { metadata: {}, client_reference_id: null } }))
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
@@ -320,6 +323,13 @@ test("a won dispute returns exactly what was taken", async () => {
   expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 1050, debt: 0 })
   await send(db, dispute(purchase, "funds_reinstated", { status: "won", booked: [-1000, 1000] }))
   expect(await standing(db, purchase)).toMatchObject({ balance: 1050 })
+})
+
+test("a dispute that Stripe booked in another currency counts by what is disputed", async () => {
+  const purchase = await paid(db)
+  const booked = [-1100, 300].map((amount) => ({ amount, currency: "usd" }))
+  await send(db, dispute(purchase, "closed", { status: "lost", fields: { balance_transactions: booked } }))
+  expect(await standing(db, purchase)).toMatchObject({ status: "refunded", creditsKept: 0, balance: 0 })
 })
 
 test("a dispute whose money came back before it was decided", async () => {
@@ -569,6 +579,8 @@ test.each([
   { what: "type", event: { id: "evt", created: 1, livemode: false } },
   { what: "created", event: { id: "evt", type: "t", created: "now", livemode: false } },
   { what: "created", event: { id: "evt", type: "t", livemode: false, data: { object: {} } } },
+  { what: "created", event: { id: "evt", type: "t", created: -1, livemode: false, data: { object: {} } } },
+  { what: "created", event: { id: "evt", type: "t", created: 253402300800, livemode: false, data: { object: {} } } },
   { what: "livemode", event: { id: "evt", type: "t", created: 1 } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false } },
   { what: "data", event: { id: "evt", type: "t", created: 1, livemode: false, data: { object: null } } },

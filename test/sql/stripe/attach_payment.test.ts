@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { nobodysId, noPurchase } from "../../support/refusals.ts"
-import { begin, chargeRefunded, paymentIntent, send, standing } from "../../support/stripe.ts"
+import { begin, chargeRefunded, outbox, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
 
@@ -35,6 +35,19 @@ test("applies what came before it was known whose it is", async () => {
   expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 525 })
 })
 
+test("applies what happened first first, however it came", async () => {
+  const purchase = await begin(db, { attached: false })
+  const anonymous = { fields: { metadata: {} } }
+  await send(
+    db,
+    paymentIntent(purchase, "succeeded", { at: 20, ...anonymous }),
+    paymentIntent(purchase, "canceled", { at: 10, ...anonymous })
+  )
+  const { purchaseId, paymentIntentId, userId } = purchase
+  await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
+  expect(await outbox(db, userId)).toEqual(["purchase.failed", "purchase.completed"])
+})
+
 test("leaves alone what came of other payments", async () => {
   const [purchase, other] = [await begin(db, { attached: false }), await begin(db, { attached: false })]
   const event = chargeRefunded(other, 500)
@@ -60,11 +73,18 @@ test("applies 100 of what came before at once, and leaves the rest to the next r
     [early.id]
   )
   const { purchaseId, paymentIntentId } = purchase
+  const kept = async () => {
+    const rows = await db.query("select from credits.stripe_events where payment_intent_id = $1 and outcome = 'kept'", [
+      paymentIntentId
+    ])
+    return rows.length
+  }
   await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
-  const kept = await db.query("select from credits.stripe_events where payment_intent_id = $1 and outcome = 'kept'", [
-    paymentIntentId
-  ])
-  expect(kept).toHaveLength(2)
+  expect(await kept()).toBe(2)
+  // Neither told again nor told more.
+  await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
+  await send(db, paymentIntent(purchase, "succeeded"))
+  expect(await kept()).toBe(2)
 })
 
 test("refuses a second PaymentIntent for one purchase (CR305)", async () => {

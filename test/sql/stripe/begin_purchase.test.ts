@@ -89,14 +89,28 @@ test("refuses to start a purchase under its key a day later, when Stripe has for
   expect(await db.refused("stripe.begin_purchase", { ...keyed, now: later })).toEqual(purchaseClosed(purchaseId))
 })
 
-test("a Checkout that Stripe knows of goes on under its key, days later", async () => {
+test.each([
+  { what: "PaymentIntent", among: {}, payment: { paymentIntentId: "pi_days_later" } },
+  {
+    what: "Checkout Session",
+    among: urls,
+    payment: { checkoutSessionId: "cs_days_later", checkoutUrl: "https://checkout.test/pay" }
+  }
+])("goes on under its key days later where Stripe knows its $what", async ({ among, payment }) => {
   const userId = await db.userWith(0)
-  const keyed = { userId, ...buying, ...urls, idempotencyKey: "k" }
+  const keyed = { userId, ...buying, ...among, idempotencyKey: "k" }
   const { purchaseId } = await db.call("stripe.begin_purchase", keyed)
-  const session = { purchaseId, checkoutSessionId: "cs_days_later", checkoutUrl: "https://checkout.test/pay" }
-  await db.call("stripe.attach_payment", session)
+  await db.call("stripe.attach_payment", { purchaseId, ...payment })
   const later = { ...keyed, now: new Date("2026-03-08T12:00:00Z") }
-  expect(await db.call("stripe.begin_purchase", later)).toMatchObject({ ...session, replayed: true })
+  expect(await db.call("stripe.begin_purchase", later)).toMatchObject({ purchaseId, ...payment, replayed: true })
+})
+
+test("doesn't go on under its key once it was given up, whatever time the caller says it is (CR304)", async () => {
+  const userId = await db.userWith(0)
+  const keyed = { userId, ...buying, idempotencyKey: "k" }
+  const { purchaseId } = await db.call("stripe.begin_purchase", keyed)
+  await db.call("stripe.give_up_purchase", { purchaseId, now: new Date("2026-03-02T12:00:00Z") })
+  expect(await db.refused("stripe.begin_purchase", keyed)).toEqual(purchaseClosed(purchaseId))
 })
 
 test("keeps an e-mail address until the customer is there", async () => {
