@@ -284,6 +284,19 @@ test("a refund that failed after its credits had been spent cancels the debt", a
   expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 50, debt: 0 })
 })
 
+test("a refund that failed after all of its credits had been spent cancels the debt and moves nothing", async () => {
+  const purchase = await paid(db)
+  await spend(purchase.userId, 1050)
+  await send(db, refund(purchase, "created", { refundId: "re_f", amount: 1000 }))
+  expect(await standing(db, purchase)).toEqual({ status: "refunded", creditsKept: 0, balance: 0, debt: 1050 })
+  const before = await db.balanceRow(purchase.userId)
+  expect(await send(db, refund(purchase, "failed", { refundId: "re_f", amount: 1000 }))).toMatchObject({
+    outcome: "applied"
+  })
+  expect(await standing(db, purchase)).toEqual({ status: "completed", creditsKept: 1050, balance: 0, debt: 0 })
+  expect(await db.balanceRow(purchase.userId)).toMatchObject({ version: before.version })
+})
+
 test("a dispute takes the credits when the money is withdrawn, not when it is opened", async () => {
   const purchase = await paid(db)
   await send(db, dispute(purchase, "created"))

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { begin, paymentIntent, send } from "../../support/stripe.ts"
 
 const db = await database()
@@ -60,13 +61,17 @@ test("the longest due first, and nothing else of the same person", async () => {
   ] as const) {
     await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, at])
   }
-  const due = async () => {
-    const orders: ReadonlyArray<{ readonly purchaseId: string }> = await db.call("stripe.due_purchases", {
-      ...{ livemode: true, limit: 1, now: dayAfter }
-    })
-    return orders.map(({ purchaseId }) => purchaseId)
-  }
-  expect([await due(), await due(), await due()]).toEqual([[sooner.purchaseId], [later.purchaseId], []])
+  const asking = await session(db)
+  // As they stand in the table, not in an index.
+  await asking.query("set enable_indexscan = off")
+  await asking.query("set enable_bitmapscan = off")
+  await db.query("update credits.purchases set livemode = livemode where id = $1", [sooner.purchaseId])
+  const due = () => asking.call("stripe.due_purchases", { livemode: true, limit: 1, now: dayAfter })
+  expect([await due(), await due(), await due()]).toMatchObject([
+    [{ purchaseId: sooner.purchaseId }],
+    [{ purchaseId: later.purchaseId }],
+    []
+  ])
 })
 
 test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {
