@@ -124,6 +124,14 @@ test.each([
     broken: ["balance_head", "balance_sum", "balance_totals", "balance_version", "grant", "zero_sum"]
   },
   {
+    what: "every ledger gone",
+    damage: ["delete from credits.transactions"],
+    broken: [
+      ...["balance_head", "balance_sum", "balance_totals", "balance_version", "grant"],
+      ...["reservation_commit", "usage_stats", "zero_sum"]
+    ]
+  },
+  {
     what: "a row forged at the end",
     damage: [
       `insert into credits.transactions

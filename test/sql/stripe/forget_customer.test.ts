@@ -51,6 +51,22 @@ test("waits for a purchase that is just being begun", async () => {
   expect(await forgotten).toEqual({ customerId: null, customerSince: now.toISOString() })
 })
 
+test("forgets nobody else's customer", async () => {
+  const [userId, other] = [await db.userWith(0), await db.userWith(0)]
+  for (const [whose, customerId] of [
+    [userId, "cus_own"],
+    [other, "cus_of_other"]
+  ]) {
+    await db.call("stripe.begin_purchase", { userId: whose, livemode: false, packageId: "credits_500", now })
+    await db.call("stripe.attach_customer", { userId: whose, livemode: false, customerId })
+  }
+  const forget = { userId, livemode: false, customerId: "cus_of_other", now: later }
+  expect(await db.call("stripe.forget_customer", forget)).toMatchObject({ customerId: "cus_own" })
+  expect(await db.query("select customer_id from credits.stripe_customers where user_id = $1", [other])).toEqual([
+    { customer_id: "cus_of_other" }
+  ])
+})
+
 test("refuses a user who has never begun a purchase, and no customer (CR001)", async () => {
   const userId = await db.userWith(0)
   const forget = { userId, livemode: false, customerId: "cus_1" }
