@@ -97,13 +97,18 @@ test("says where the credits of a gift are", async () => {
   const asked = {
     text: "select user_id, detail from ops.verify_gifts() where invariant = 'gift_place' order by detail"
   }
-  const damage = [active, redeemed, cancelled].map((which) => change(which, "total_credits = total_credits + 1"))
+  const lost = await given(db, 40)
+  const damage = [
+    ...[active, redeemed, cancelled].map((which) => change(which, "total_credits = total_credits + 1")),
+    change(lost, "escrow_transaction_id = uuidv7()")
+  ]
   const [rows = []] = await afterDamage(db, damage, asked)
   const where = rows.map(({ user_id, detail }) => `${user_id} ${detail}`).toSorted()
   const said = [
     { which: active, is: "of 11 credits is active: escrowed 10, paid out 0, returned 0" },
     { which: redeemed, is: "of 21 credits is redeemed: escrowed 20, paid out 20, returned 0" },
-    { which: cancelled, is: "of 31 credits is cancelled: escrowed 30, paid out 0, returned 30" }
+    { which: cancelled, is: "of 31 credits is cancelled: escrowed 30, paid out 0, returned 30" },
+    { which: lost, is: "of 40 credits is active: escrowed 0, paid out 0, returned 0" }
   ]
   expect(where).toEqual(said.map(({ which, is }) => `${which.creatorId} gift ${which.gift.id} ${is}`).toSorted())
 })
