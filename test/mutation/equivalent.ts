@@ -225,14 +225,6 @@ const reasons: ReadonlyArray<Reason> = [
     why: "events of other kinds are put aside by `stripe.event_kind` before anybody doubts them"
   },
   {
-    matches: ids(
-      "stripe.check_unpaid/limit-80ee24",
-      "stripe.check_unpaid/order-1b6803",
-      "stripe.check_unpaid/order-by-b0e679"
-    ),
-    why: "never more than the limit are within the hour: it only stops the counting early, and whichever come first are all"
-  },
-  {
     matches: ids("sync.charge_due/exit-b5d200"),
     why: "a pass over nobody charges nobody, and the exit after it ends the loop"
   },
