@@ -97,20 +97,6 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
-      "ops.payment/coalesce-cdf08b",
-      "ops.verify_holds/coalesce-fee855",
-      "ops.verify_holds/sign-c487b8",
-      "ops.verify_purchases/coalesce-45619c",
-      "ops.verify_purchases/sign-9f4486",
-      "ops.verify_service_keys/coalesce-14377b",
-      "ops.verify_usage/coalesce-22e714",
-      "ops.verify_usage/coalesce-2f7e86",
-      "ops.verify_usage/coalesce-8b7b22"
-    ),
-    why: "only in the words of a message: a null, a sign, or one of two equal names"
-  },
-  {
-    matches: ids(
       "ops.verify_purchases/null-safe-88e40d",
       "ops.verify_purchases/null-safe-afd3bf",
       "ops.verify_purchases/null-safe-d721d4",

@@ -379,6 +379,20 @@ test.each([
     }
   },
   {
+    what: "held for no hold",
+    damage: "update credits.balances set held = 3 where user_id = 'ben'",
+    row: { invariant: "held", user_id: "ben", detail: "held 3, open reservations 0" }
+  },
+  {
+    what: "a commit of another amount",
+    damage: "update credits.reservations set committed_amount = 4 where status = 'committed'",
+    row: {
+      invariant: "reservation_commit",
+      user_id: "ada",
+      detail: expect.stringMatching(/ says it charged 4, the ledger 5$/)
+    }
+  },
+  {
     what: "a commit that the ledger doesn't have",
     damage: "update credits.reservations set transaction_id = uuidv7() where status = 'committed'",
     row: {

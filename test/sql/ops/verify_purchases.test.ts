@@ -165,9 +165,16 @@ test("finds a debt that isn't written down", async () => {
   expect(await found(db, damage)).toEqual(["debt_sum"])
 })
 
-test("finds a debt of somebody who has none written down", async () => {
-  const damage = `update credits.balances set debt = 5 where user_id = '${whole.userId}'`
-  expect(await found(db, damage)).toEqual(["debt_first", "debt_sum"])
+test("finds a debt of somebody who has none written down, and says what they could pay with", async () => {
+  const { userId, credits } = whole
+  const damage = `update credits.balances set debt = 5, held = 50 where user_id = '${userId}'`
+  const asked = { text: "select * from ops.verify_purchases() order by invariant" }
+  expect(await afterDamage(db, [damage], asked)).toEqual([
+    [
+      { invariant: "debt_first", user_id: userId, detail: `owes 5 with ${credits - 50} spendable` },
+      { invariant: "debt_sum", user_id: userId, detail: "debt 5, debts add up to 0" }
+    ]
+  ])
 })
 
 test("finds a debt that nobody collected", async () => {

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 import { database } from "../../support/database.ts"
 import { createKey } from "../../support/service-keys.ts"
 
@@ -66,5 +66,15 @@ test.each([
 
 test("finds debits counted for an app that has none in the ledger", async () => {
   const damage = "delete from credits.transactions where caller = 'service:draw' and type = 'usage'"
-  expect(await found(db, damage)).toContain("daily_cap_debits")
+  const asked = { text: "select * from ops.verify_service_keys() order by detail" }
+  expect(await afterDamage(db, [damage], asked)).toEqual([
+    [
+      ["2026-03-01", 4],
+      ["2026-03-02", 1]
+    ].map(([day, spent]) => ({
+      invariant: "daily_cap_debits",
+      user_id: null,
+      detail: `app draw on ${day}: debits through its capped keys ${spent}, in the ledger 0`
+    }))
+  ])
 })
