@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { nobodysId, noPurchase } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { begin, chargeRefunded, outbox, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
@@ -57,6 +58,32 @@ test("leaves alone what came of other payments", async () => {
   const { purchaseId, paymentIntentId } = purchase
   await db.call("stripe.attach_payment", { purchaseId, paymentIntentId })
   expect(await stored()).toEqual(before)
+})
+
+test("passes by an event that somebody is at: it finds the purchase by itself", async () => {
+  const purchase = await begin(db, { attached: false })
+  const [taken, free] = [500, 300].map((refunded, at) => chargeRefunded(purchase, refunded, { at }))
+  for (const event of [taken, free]) if (event !== undefined) await send(db, event)
+  const { purchaseId, paymentIntentId } = purchase
+  const attaching = await session(db)
+  await attaching.query("set lock_timeout = '1s'")
+  const client = await db.pool.connect()
+  try {
+    await client.query("begin")
+    await client.query("select from credits.stripe_events where id = $1 for update", [taken?.id])
+    expect(await attaching.call("stripe.attach_payment", { purchaseId, paymentIntentId })).toMatchObject({ purchaseId })
+  } finally {
+    await client.query("rollback")
+    client.release()
+  }
+  const outcomes = await db.query(
+    "select id, outcome from credits.stripe_events where payment_intent_id = $1 order by created",
+    [paymentIntentId]
+  )
+  expect(outcomes).toEqual([
+    { id: taken?.id, outcome: "kept" },
+    { id: free?.id, outcome: "applied" }
+  ])
 })
 
 test("applies 100 of what came before at once, and leaves the rest to the next retry", async () => {

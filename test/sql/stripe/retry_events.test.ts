@@ -136,7 +136,7 @@ test("takes its balances in order, whatever order their rows have", async () => 
   await db.query("delete from credits.stripe_events where user_id in ($1, $2)", [first, second])
 })
 
-test("passes by an event that somebody is at", async () => {
+test("passes by an event that somebody is at, and waits for no balance but its events'", async () => {
   const [held, free] = [await begin(db, { checkout: true }), await begin(db, { checkout: true })]
   for (const purchase of [held, free]) await send(db, chargeRefunded(purchase, 1000))
   const retrying = await session(db)
@@ -147,6 +147,9 @@ test("passes by an event that somebody is at", async () => {
     await client.query("select from credits.stripe_events where payment_intent_id = $1 for update", [
       held.paymentIntentId
     ])
+    // Somebody else, who has bought something, too.
+    const { userId } = await begin(db)
+    await client.query("select from credits.balances where user_id = $1 for update", [userId])
     expect(await retrying.call("stripe.retry_events", { now: inHours(1) })).toEqual({ applied: 0, kept: 1 })
   } finally {
     await client.query("rollback")
