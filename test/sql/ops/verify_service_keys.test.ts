@@ -29,10 +29,8 @@ beforeAll(async () => {
     [4, now],
     [1, tomorrow]
   ] as const) {
-    await db.call("credits.use", {
-      ...{ ...draw, serviceKeyId: id, now: at },
-      ...{ amount, appId: "draw", description: "one" }
-    })
+    const debit = { ...draw, serviceKeyId: id, now: at }
+    await db.call("credits.use", { ...debit, amount, appId: "draw", description: "one" })
   }
   await db.call("credits.grant", { ...draw, amount: 10, reason: "test", referenceId: "drawn", now })
 })
@@ -71,10 +69,10 @@ test("finds debits counted for an app that has none in the ledger", async () => 
     [
       ["2026-03-01", 4],
       ["2026-03-02", 1]
-    ].map(([day, spent]) => ({
+    ].map(([day, debits]) => ({
       invariant: "daily_cap_debits",
       user_id: null,
-      detail: `app draw on ${day}: debits through its capped keys ${spent}, in the ledger 0`
+      detail: `app draw on ${day}: debits through its capped keys ${debits}, in the ledger 0`
     }))
   ])
 })

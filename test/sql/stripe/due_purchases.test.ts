@@ -54,9 +54,9 @@ test("the longest due first, and nothing else of the same person", async () => {
   const userId = await db.userWith(0)
   const later = await begin(db, { livemode: true }, userId)
   const sooner = await begin(db, { livemode: true }, userId)
-  const [year, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
+  const [longAgo, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
   for (const [{ purchaseId }, at] of [
-    [sooner, year],
+    [sooner, longAgo],
     [later, dayAfter]
   ] as const) {
     await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, at])

@@ -46,16 +46,18 @@ test("each with its own payment, as they were asked for, whatever places the row
 test("the longest due first", async () => {
   const [first, second] = [await paid(db), await paid(db)]
   const [later, sooner] = [await ask(first.purchaseId), await ask(second.purchaseId)]
-  const [year, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
+  const [longAgo, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
   for (const [{ id }, at] of [
-    [sooner, year],
+    [sooner, longAgo],
     [later, dayAfter]
   ] as const) {
     await db.query("update credits.refund_requests set next_attempt_at = $2 where id = $1", [id, at])
   }
   const due = async () => {
     const requests: ReadonlyArray<{ readonly requestId: string }> = await db.call("stripe.due_refunds", {
-      ...{ livemode: false, limit: 1, now: dayAfter }
+      livemode: false,
+      limit: 1,
+      now: dayAfter
     })
     return requests.map(({ requestId }) => requestId)
   }
