@@ -18,10 +18,40 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "ops.debts_hash/where-part-498112",
+      "ops.park_events/where-part-281aad",
+      "ops.payment/on-part-255444",
+      "ops.payment/on-part-4c4c05",
+      "ops.payment/on-part-9ed955",
+      "ops.payment/on-part-bd7aea",
+      "ops.payment/on-part-cbd44e",
+      "ops.verify_gifts/on-part-e8df90",
+      "ops.verify_gifts/on-part-ef9b08",
+      "ops.verify_gifts/on-part-feb2aa",
+      "ops.verify_gifts/where-part-344478",
+      "ops.verify_gifts/where-part-673e3c",
+      "ops.verify_gifts/where-part-c5e411",
+      "ops.verify_holds/on-part-e7a40a",
+      "ops.verify_purchases/on-part-0c8e9e",
       "ops.verify_purchases/on-part-158cea",
       "ops.verify_purchases/on-part-3cebda",
+      "ops.verify_purchases/on-part-4b4000",
+      "ops.verify_purchases/on-part-765738",
+      "ops.verify_purchases/on-part-b63e58",
+      "ops.verify_refunds/on-part-57b53c",
+      "ops.verify_refunds/on-part-5a86b2",
+      "ops.verify_service_keys/where-part-5b2216",
+      "ops.verify_sync/on-part-663e67",
+      "ops.verify_sync/on-part-75855f",
+      "stripe.begin_purchase/where-part-d05684",
+      "stripe.dispute_state/where-part-c44962",
+      "stripe.due_refunds/on-part-ebf761",
+      "stripe.lock_purchase/where-part-d87be7",
+      "stripe.due_purchases/where-part-ea044d",
       "stripe.due_refunds/where-part-b07c33",
       "stripe.refundable_euro_cents/where-part-76e20e",
+      "stripe.refundable_euro_cents/where-part-7cf0fe",
+      "stripe.settle_purchase/where-part-70d5db",
       "stripe.refunded_euro_cents/where-part-8bf68d"
     ),
     why: "the user beside an id that is unique by itself is there for the index"
@@ -35,11 +65,17 @@ const reasons: ReadonlyArray<Reason> = [
     why: "`on conflict do nothing` takes the second row of one statement as well"
   },
   {
-    matches: ids("gifts.created_by/order-by-74a9d1", "stripe.due_purchases/order-by-1fe9a1"),
+    matches: ids(
+      "gifts.created_by/order-by-74a9d1",
+      "ops.verify_balances/order-by-75b432",
+      "ops.verify_balances/order-by-b9b49b",
+      "stripe.due_purchases/order-by-1fe9a1",
+      "stripe.due_purchases/order-by-fa12eb"
+    ),
     why: "one of two `order by` that say the same, of which either is enough"
   },
   {
-    matches: ids("credits.history/coalesce-9ee1b7"),
+    matches: ids("credits.history/coalesce-9ee1b7", "stripe.due_purchases/coalesce-0d25c6"),
     why: "`unnest(null)` gives no rows, as an empty array does"
   },
   {
@@ -51,27 +87,128 @@ const reasons: ReadonlyArray<Reason> = [
     why: "a last `balance_after` that isn't the sum is found by `ledger_chain` or `ledger_amount`, too"
   },
   {
-    matches: ids("ops.verify_balances/where-part-12827f"),
+    matches: ids(
+      "ops.verify_balances/where-part-12827f",
+      "ops.verify_balances/where-part-721c4d",
+      "ops.verify_balances/where-part-8f0e19",
+      "ops.verify_balances/where-part-af9a91"
+    ),
     why: "without a balance row the comparison is with null, which is no difference"
   },
   {
     matches: ids(
-      "ops.payment/coalesce-cdf08b",
-      "ops.verify_holds/coalesce-fee855",
-      "ops.verify_holds/sign-c487b8",
-      "ops.verify_usage/coalesce-22e714",
-      "ops.verify_usage/coalesce-2f7e86",
-      "ops.verify_usage/coalesce-8b7b22"
+      "ops.verify_purchases/null-safe-88e40d",
+      "ops.verify_purchases/null-safe-afd3bf",
+      "ops.verify_purchases/null-safe-d721d4",
+      "ops.verify_purchases/null-safe-e445cd",
+      "ops.verify_usage/null-safe-7ef8d6",
+      "ops.verify_usage/null-safe-d412cf"
     ),
-    why: "only in the words of a message: a null, a sign, or one of two equal names"
+    why: "a row that isn't there has nothing of what is compared: the comparison beside it finds that, too"
+  },
+  {
+    matches: ids("ops.verify_purchases/where-part-f2d9df"),
+    why: "what is kept is never below zero, so that a ledger below it is an amount that doesn't add up or a debt below zero"
+  },
+  {
+    matches: ids(
+      "ops.verify_purchases/coalesce-807ecc",
+      "ops.verify_purchases/coalesce-933e31",
+      "stripe.refunded_euro_cents/coalesce-41c710"
+    ),
+    why: "`greatest` passes over null, and what failed is made 0 again where it is read"
+  },
+  {
+    matches: ids("ops.verify_balances/coalesce-c5bc48"),
+    why: "the table's check leaves nobody who has spent and not earned, and that comparison stands before it"
+  },
+  {
+    matches: ids("ops.verify_balances/coalesce-8e33f8", "ops.verify_balances/coalesce-b6c5fc"),
+    why: "made 0 again where it is read, as for those who have no ledger"
+  },
+  {
+    matches: ids("ops.seal/limit-f7ab4e", "ops.seal/number-311939"),
+    why: "`into` takes the first row, however many there are"
+  },
+  {
+    matches: ids("ops.seal_digest/order-by-464866"),
+    why: "the parts are made by sorting, since the leaves within each have an order, and so come out sorted"
+  },
+  {
+    matches: ids("ops.verify_seal/null-safe-fedc80"),
+    why: "whatever is null in what a digest covers, the digest isn't"
+  },
+  {
+    matches: ids("ops.verify_balances/coalesce-8a25b4", "ops.verify_balances/coalesce-99b1dd"),
+    why: "without a ledger its sum is 0 and its last balance, too: a balance of anything else differs from either"
+  },
+  {
+    matches: ids(
+      "ops.verify_balances/comparison-17331a",
+      "ops.verify_balances/comparison-1ebe6b",
+      "stripe.note_dispute/comparison-9b52ca",
+      "stripe.note_dispute/comparison-e6cb77"
+    ),
+    why: "an amount of 0 adds nothing to either total"
+  },
+  {
+    matches: ids("ops.verify_service_keys/where-part-11edab"),
+    why: "only leaves out early what the join by the caller leaves out"
+  },
+  {
+    matches: ids("ops.post_by_hand/comparison-fd0bbe"),
+    why: "an amount of 0 was refused just before"
+  },
+  {
+    matches: ids("ops.post_by_hand/number-c2bf06"),
+    why: "either is one of the amounts below every limit, which are refused with the same words"
+  },
+  {
+    matches: ids("stripe.settle_purchase/null-safe-1280f3"),
+    why: "in a comparison of whole rows null equals null"
+  },
+  {
+    matches: ids("stripe.apply_stored_event/if-part-ab61cb", "stripe.attach_payment/if-part-591517"),
+    why: "no event is about the PaymentIntent null"
+  },
+  {
+    matches: ids("stripe.settle_purchase/comparison-88b136", "stripe.settle_purchase/comparison-99ad89"),
+    why: "of a change of 0 nothing is taken and nothing given back"
+  },
+  {
+    matches: ids("stripe.take_back/lock-0209f3"),
+    why: "its caller holds the balance's lock already, and needs this only to read it"
+  },
+  {
+    matches: ids("stripe.apply_waiting_events/where-part-719983"),
+    why: "only what is kept has the reason `purchase_unknown`"
+  },
+  {
+    matches: ids("stripe.forget_customer/where-part-44c599"),
+    why: "the mode beside a customer's id, of which no two rows have the same"
+  },
+  {
+    matches: ids("stripe.check_unpaid/coalesce-280caa"),
+    why: "null is no more than 50 either"
+  },
+  {
+    matches: ({ rule, object }) =>
+      rule === "definer" && object.startsWith("ops.verify_") && object !== "ops.verify_seal",
+    why: "nobody but `ops.verify` may call it, which runs as the owner already"
+  },
+  {
+    matches: ids(
+      "ops.kept_events/grant-232785",
+      "ops.migrations/grant-97a488",
+      "ops.payment/grant-11fe80",
+      "ops.verify/grant-08e38c",
+      "ops.verify_seal/grant-b75111"
+    ),
+    why: "mana_ops may what mana_readonly may, being a member of it"
   },
   {
     matches: ids("stripe.doubt/when-6c6a91"),
     why: "events of other kinds are put aside by `stripe.event_kind` before anybody doubts them"
-  },
-  {
-    matches: ids("stripe.check_unpaid/limit-80ee24"),
-    why: "the limit only stops the counting early"
   },
   {
     matches: ids("sync.charge_due/exit-b5d200"),

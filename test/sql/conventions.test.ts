@@ -29,6 +29,11 @@ test.each([
       p.proacl is null or exists (select from aclexplode(p.proacl) a where a.grantee = 0))`
   },
   {
+    what: "function that a role may call and that runs with this role's own privileges",
+    query: `select p.oid::regprocedure from ${functions} and not p.prosecdef
+      and exists (select from aclexplode(p.proacl) a where a.grantee <> p.proowner)`
+  },
+  {
     what: "security definer function that a superuser owns",
     query: `select p.oid::regprocedure from ${functions}
       and p.prosecdef and (select r.rolsuper from pg_roles r where r.oid = p.proowner)`

@@ -100,12 +100,24 @@ const functions: Readonly<Record<string, Limits>> = {
     args: { userId: "u", email: "u@example.org" },
     limits: { userId, email: text(254), limit: between(1, 1000) }
   },
+  "ops.add_package": {
+    args: { id: "p", name: "n", description: "d", credits: 1, priceEuroCents: 50 },
+    limits: {
+      id: text(64),
+      name: text(100),
+      description: text(500),
+      credits: between(1, billion),
+      priceEuroCents: between(50, 99_999_999)
+    },
+    role: "mana_ops"
+  },
   "ops.adjust": {
     args: { userId: "u", amount: 1, who: "w", why: "w" },
     limits: { userId, who, why },
     role: "mana_ops"
   },
   "ops.grant": { args: { userId: "u", amount: 1, who: "w", why: "w" }, limits: { userId, who, why }, role: "mana_ops" },
+  "ops.revoke_service_key": { args: { key: "nobody's" }, limits: { who }, role: "mana_ops" },
   "ops.set_low_balance_threshold": {
     args: { credits: 1, who: "w", why: "w" },
     limits: { credits: betweenOrNothing(1, billion), who, why },
@@ -133,6 +145,10 @@ const functions: Readonly<Record<string, Limits>> = {
   },
   "stripe.due_purchases": { args: { livemode: false }, limits: { limit: between(1, 1000) } },
   "stripe.due_refunds": { args: { livemode: false }, limits: { limit: between(1, 1000) } },
+  "stripe.forget_customer": {
+    args: { userId: "u", livemode: false, customerId: "cus_1" },
+    limits: { customerId: text(255) }
+  },
   "stripe.retry_events": { args: {}, limits: { limit: between(1, 1000) } },
   "sync.activate": { args: interval, limits: { userId, idempotencyKey } },
   "sync.change_interval": { args: interval, limits: { userId } },

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest"
+import { afterDamage } from "../../support/damage.ts"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
 
@@ -11,6 +12,11 @@ test("puts a package on sale, last in the list", async () => {
   expect(added).toMatchObject({ id: "tiny", active: true, sort_order: 50, metadata: { badge: "new" } })
   const packages = await db.call("credits.packages", {})
   expect(packages.at(-1)).toMatchObject({ id: "tiny", credits: 60, priceEuroCents: 50, metadata: { badge: "new" } })
+})
+
+test("the first of all is the tenth, so that others find room before it", async () => {
+  const first = { text: "select sort_order from ops.add_package('tiny', 'Tiny', 'Hardly any', 60, 50)" }
+  expect(await afterDamage(db, ["delete from credits.packages"], first)).toEqual([[{ sort_order: 10 }]])
 })
 
 test("or wherever it is told", async () => {

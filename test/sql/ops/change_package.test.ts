@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid, noPackage } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -15,6 +16,8 @@ test("changes what is given and nothing else", async () => {
   }
   const [changed] = await db.rows("ops.change_package", change, "mana_ops")
   expect(changed).toMatchObject({ credits: 2800, price_euro_cents: 2500 })
+  expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change })
+  await db.rows("ops.change_package", { id: "credits_2500" }, "mana_ops")
   expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change })
   await db.rows("ops.change_package", { id: "credits_2500", stripePriceId: "" }, "mana_ops")
   expect((await db.call("credits.packages", {}))[0]).toEqual({ ...before, ...change, stripePriceId: null })
@@ -31,6 +34,21 @@ test("a purchase begun before keeps its price and credits, in Stripe too", async
   const purchase = { userId, purchaseId: order.purchaseId }
   expect(await db.call("credits.purchase", purchase)).toMatchObject({ credits: 60, priceEuroCents: 50 })
   expect(await db.call("stripe.begin_purchase", buying)).toEqual({ ...order, replayed: true })
+})
+
+test("two people change it at once: what each of them changed stays", async () => {
+  const [ada, ben] = [await session(db, "mana_ops"), await session(db, "mana_ops")]
+  await ada.query("begin")
+  await ada.call("ops.change_package", { id: "credits_500", name: "Five hundred" })
+  const changed = ben.call("ops.change_package", { id: "credits_500", description: "Enough for a while" })
+  await ben.waitsFor(ada)
+  await ada.query("commit")
+  await changed
+  const packages: ReadonlyArray<{ readonly id: string }> = await db.call("credits.packages", {})
+  expect(packages.find(({ id }) => id === "credits_500")).toMatchObject({
+    name: "Five hundred",
+    description: "Enough for a while"
+  })
 })
 
 test("refuses a package that isn't there (CR301)", async () => {

@@ -42,6 +42,11 @@ test("has no cap and no end unless told", async () => {
   expect(key).toMatchObject({ daily_cap: null, spent_today: null, expires_at: null })
 })
 
+test("takes an app of 64 characters, the longest that a header may name", async () => {
+  const appId = "x".repeat(64)
+  expect(await db.rows("ops.create_service_key", args({ appId }), "mana_ops")).toMatchObject([{ app_id: appId }])
+})
+
 test("knows the scopes that the contract knows", async () => {
   const { key } = await createKey(db, { scopes: Scope.literals })
   expect(key.scopes).toEqual(Scope.literals)

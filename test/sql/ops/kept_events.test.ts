@@ -7,9 +7,9 @@ const db = await database()
 test("what couldn't be applied, oldest first, and why", async () => {
   const purchase = await begin(db, { checkout: true })
   const wrong = paymentIntent(purchase, "succeeded", { fields: { amount: 1 } })
-  const early = chargeRefunded({ ...purchase, paymentIntentId: "pi_unknown" }, 500)
+  const early = chargeRefunded({ ...purchase, paymentIntentId: "pi_0" }, 500)
   await send(db, wrong, early, paymentIntent(purchase, "processing"))
-  // Oldest by when it came, whatever place its row has.
+  // Oldest by when it came, whatever place its row has, and whatever place its PaymentIntent has in an index.
   await db.query("update credits.stripe_events set received_at = received_at + interval '1 hour' where id = $1", [
     early.id
   ])
@@ -30,7 +30,7 @@ test("what couldn't be applied, oldest first, and why", async () => {
       event_id: early.id,
       type: "charge.refunded",
       reason: "purchase_unknown",
-      payment_intent_id: "pi_unknown",
+      payment_intent_id: "pi_0",
       purchase_id: null,
       user_id: null
     }

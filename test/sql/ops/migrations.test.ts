@@ -14,3 +14,10 @@ test("names every committed migration, oldest first, to the service", async () =
   expect(rows.map(({ name }) => name)).toEqual(committed.map((name) => name.replace(/-.*/, ".sql")).toSorted())
   expect(rows.every((row) => row.applied_at instanceof Date)).toBe(true)
 })
+
+test("oldest first, whatever place its row has", async () => {
+  const names = async () => (await db.rows("ops.migrations", {}, "mana_ops")).map((row) => String(row.name))
+  const before = await names()
+  await db.query("update graphile_migrate.migrations set date = date where filename = $1", [before[0]])
+  expect(await names()).toEqual(before)
+})

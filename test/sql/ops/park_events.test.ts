@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { session } from "../../support/session.ts"
 import { after, outbox, types } from "../events/outbox.ts"
 
 const db = await database()
@@ -23,4 +24,25 @@ test("sets aside what is older than a time, for a receiver that came late", asyn
     { type: "a.one", last_error: "parked by login_ops" },
     { type: "a.two", last_error: "parked by login_ops" }
   ])
+})
+
+test("the longest due first, by the limit, and passes by what somebody is at", async () => {
+  await emit("ann", "a.late", after(10))
+  await emit("bob", "b.early")
+  await emit("cid", "c.taken", after(-5))
+  const parking = await session(db, "mana_ops")
+  await parking.query("set lock_timeout = '1s'")
+  const park = { before: after(20), now: after(30) }
+  const taking = await db.pool.connect()
+  try {
+    await taking.query("begin")
+    await taking.query("select from credits.events where user_id = 'cid' for update")
+    expect(await parking.call("ops.park_events", { ...park, limit: 1 })).toBe("1")
+    expect(await db.rows("ops.parked_events", {}, "mana_readonly")).toMatchObject([{ type: "b.early" }])
+    expect(await parking.call("ops.park_events", park)).toBe("1")
+  } finally {
+    await taking.query("rollback")
+    taking.release()
+  }
+  expect(await parking.call("ops.park_events", park)).toBe("1")
 })

@@ -20,3 +20,20 @@ test("says which events nobody took for three days, and why", async () => {
   await failed(only(await claim(200 * hours)), 200 * hours)
   expect(await parked()).toMatchObject([{ user_id: "ann" }, { user_id: "bob" }])
 })
+
+test("the longest parked first, then as they were written, whatever places the rows have", async () => {
+  await db.query("delete from credits.events")
+  for (const type of ["a.first", "a.second", "a.third"]) await emit("cid", type)
+  for (const [type, hour] of [
+    ["a.second", 2],
+    ["a.first", 2],
+    ["a.third", 1]
+  ] as const) {
+    await db.query("update credits.events set deliver_at = null, parked_at = $2 where type = $1", [
+      type,
+      after(hour * hours)
+    ])
+  }
+  const rows: ReadonlyArray<{ readonly type: string }> = await db.rows("ops.parked_events", {}, "mana_readonly")
+  expect(rows.map(({ type }) => type)).toEqual(["a.third", "a.first", "a.second"])
+})

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badTexts, invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { chargesOf } from "../sync/subscribers.ts"
 
 const db = await database()
@@ -34,6 +35,26 @@ test("makes a pause for want of credits one by hand; since when stays", async ()
   await db.call("sync.charge_due", { now: later(28) })
   const [paused] = await db.rows("ops.pause_sync", { userId, ...signed, now: later(30) }, "mana_ops")
   expect(paused).toMatchObject({ paused_at: later(28), paused_by: "ada" })
+})
+
+test("waits for whoever changes that balance, and for nobody else", async () => {
+  const [userId, other] = [await db.userWith(30), await db.userWith(30)]
+  await db.call("sync.activate", { userId, now })
+  const [debiting, pausing] = [await session(db), await session(db, "mana_ops")]
+  const debit = (whose: string) =>
+    debiting.call("credits.grant", { userId: whose, amount: 1, reason: "test", referenceId: "meanwhile" })
+  await debiting.query("begin")
+  await debit(other)
+  await pausing.query("set lock_timeout = '1s'")
+  expect(await pausing.call("ops.pause_sync", { userId, ...signed, now: later(1) })).toEqual(
+    expect.stringContaining("paused")
+  )
+  await debit(userId)
+  await pausing.query("set lock_timeout = 0")
+  const pausedAgain = pausing.call("ops.pause_sync", { userId, ...signed, now: later(2) })
+  await pausing.waitsFor(debiting)
+  await debiting.query("commit")
+  expect(await pausedAgain).toEqual(expect.stringContaining("paused"))
 })
 
 test("is signed (CR001), and for people, not for the service (42501)", async () => {

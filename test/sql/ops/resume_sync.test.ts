@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badTexts, invalid, notEnough } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { chargesOf } from "../sync/subscribers.ts"
 
 const db = await database()
@@ -35,6 +36,18 @@ test("after it: a new period from now, if the credits suffice (CR002)", async ()
   await db.call("credits.grant", { userId, amount: 31, reason: "test", referenceId: "more", now: later(32) })
   const [resumed] = await db.rows("ops.resume_sync", { userId, ...signed, now: later(33) }, "mana_ops")
   expect(resumed).toMatchObject({ status: "active", anchor: later(33) })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 1 })
+})
+
+test("waits for credits that are just coming in, and pays with them", async () => {
+  const userId = await paused()
+  const [granting, resuming] = [await session(db), await session(db, "mana_ops")]
+  await granting.query("begin")
+  await granting.call("credits.grant", { userId, amount: 31, reason: "test", referenceId: "more", now: later(32) })
+  const resumed = resuming.call("ops.resume_sync", { userId, ...signed, now: later(33) })
+  await resuming.waitsFor(granting)
+  await granting.query("commit")
+  expect(await resumed).toEqual(expect.stringContaining("active"))
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 1 })
 })
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { session } from "../../support/session.ts"
 import { chargeRefunded, begin, paid, paymentIntent, send, standing } from "../../support/stripe.ts"
 
 const db = await database()
@@ -22,6 +23,23 @@ test("tries a kept event for three more days", async () => {
   expect(await db.rows("ops.retry_event", { eventId: event.id }, "mana_ops")).toEqual([
     expect.objectContaining({ outcome: "kept", attempts: 1, next_attempt_at: expect.any(Date) })
   ])
+})
+
+test("waits for whoever is at the event, and goes by what they left", async () => {
+  const purchase = await begin(db)
+  const id = "evt_read_again"
+  await send(db, paymentIntent(purchase, "succeeded", { id, apiVersion: "2019-01-01" }))
+  const [reading, retrying] = [await session(db), await session(db, "mana_ops")]
+  await reading.query("begin")
+  await reading.call("stripe.apply_event", { event: paymentIntent(purchase, "succeeded", { id }) })
+  const retried = retrying.call("ops.retry_event", { eventId: id })
+  await retrying.waitsFor(reading)
+  await reading.query("commit")
+  await retried
+  expect(await db.query("select outcome, reason from credits.stripe_events where id = $1", [id])).toEqual([
+    { outcome: "applied", reason: null }
+  ])
+  expect(await standing(db, purchase)).toMatchObject({ status: "completed", balance: 1050 })
 })
 
 test("refuses an event that isn't there (CR307)", async () => {

@@ -55,6 +55,12 @@ test("the overlap is as long as said, and no longer than the old one's life", as
   expect(await status(short.hash, after(1))).toBe("expired")
 })
 
+test("leaves every other key as it is", async () => {
+  const [old, other] = [await createKey(db, { now }), await createKey(db, { now })]
+  await rotate(old.id, { overlap: "0" })
+  expect(await status(other.hash, after(1000))).toBe("active")
+})
+
 test("where the old one had an expiry, the new one gets as long a life", async () => {
   const old = await createKey(db, { now: after(-10), expiresAt: after(20) })
   expect((await rotate(old.id)).key.expires_at).toEqual(after(30))

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "vitest"
+import { afterDamage } from "../../support/damage.ts"
 import { database, refusalOf } from "../../support/database.ts"
 import { session } from "../../support/session.ts"
 import { dispute, paid, send } from "../../support/stripe.ts"
@@ -61,6 +62,45 @@ test("follows from the heads by a rule that others can compute, too", async () =
   expect(computed).toEqual({ digest })
 })
 
+test("so do many heads, of which some are in one part: in the order of their leaves", async () => {
+  const heads = `
+    insert into ops.seal_heads (user_id, seal, version, head, debt_ids, debts_hash)
+    select 'user ' || n, 99, 1, sha256(''), null, null from generate_series(1, 2000) n`
+  const digest = {
+    text: `select ops.seal_digest(row(99, '2026-03-01', 2000, 2000, repeat('0', 64), null)::ops.seals) as digest`
+  }
+  const computed = {
+    text: `
+      with leaves as (
+        select sha256(convert_to(format('["%s", %s, "%s", null]', h.user_id, h.version, encode(h.head, 'hex')), 'UTF8')) as leaf
+        from ops.seal_heads h
+      ),
+      parts as (
+        select string_agg(l.leaf, '\\x'::bytea order by l.leaf) as leaves, substr(l.leaf, 1, 2) as part, count(*) as size
+        from leaves l
+        group by 2
+      )
+      select max(p.size) as largest, encode(sha256(
+        convert_to(
+          format('["mana-credits seal 1", 99, %s, 2000, 2000, "%s"]',
+            (extract(epoch from timestamptz '2026-03-01') * 1000000)::bigint, repeat('0', 64)),
+          'UTF8')
+        || string_agg(sha256(p.leaves), '\\x'::bytea order by p.part)), 'hex') as digest
+      from parts p`
+  }
+  const [[sealed] = [], [byRule] = []] = await afterDamage(db, ["delete from ops.seal_heads", heads], digest, computed)
+  expect(byRule).toEqual({ largest: expect.any(Number), digest: sealed.digest })
+  expect(byRule.largest).toBeGreaterThan(1)
+})
+
+test("books without a user have a seal, too", async () => {
+  const emptied = ["ops.seals", "ops.seal_heads", "credits.balances"].map((table) => `delete from ${table}`)
+  const first = { text: "select seal::int, users::int, ledger_rows::int, previous_digest from ops.seal()" }
+  expect(await afterDamage(db, emptied, first)).toEqual([
+    [{ seal: 1, users: 0, ledger_rows: 0, previous_digest: null }]
+  ])
+})
+
 test("each seal has a digest of its own, and names the one before", async () => {
   const first = await seal()
   const second = await seal()
@@ -86,6 +126,17 @@ test("covers debts, which move without a row of the ledger", async () => {
   const sealed = await seal()
   expect(await headsOf(sealed)).toEqual([{ user_id: purchase.userId }])
   expect(await db.rows("ops.verify_seal", { digest: sealed.digest }, "mana_readonly")).toEqual([])
+})
+
+test("debts whose rows have other places only are the same debts", async () => {
+  const purchase = await paid(db)
+  await use(purchase.userId, purchase.credits)
+  await send(db, dispute(purchase, "closed", { status: "lost" }))
+  await db.call("credits.grant", { userId: purchase.userId, amount: 1, reason: "test", referenceId: "owed" })
+  const moved = `update credits.debts set amount = amount where user_id = '${purchase.userId}' and kind = 'incurred'`
+  const heads = { text: "select user_id from ops.seal_heads where seal = (select max(seal) from ops.seals)" }
+  const [none] = await afterDamage(db, ["select ops.seal()", moved, "select ops.seal()"], heads)
+  expect(none).toEqual([])
 })
 
 test("waits for no debit, and no debit for it: what isn't committed yet isn't sealed", async () => {

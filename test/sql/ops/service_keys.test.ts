@@ -30,6 +30,28 @@ test("lists every key by app and age, with what it has spent since midnight UTC"
   expect(await list(nextDay)).toMatchObject([{ status: "expired", spent_today: 0 }, { status: "revoked" }])
 })
 
+test("by app, then by age, whatever place its row has; each with what it spent itself", async () => {
+  const old = await createKey(db, { appId: "web", dailyCap: 10, now })
+  const young = await createKey(db, { appId: "web", dailyCap: 10, now })
+  const audio = await createKey(db, { appId: "audio", dailyCap: 10, now })
+  await db.query("update credits.service_keys set app_id = app_id where id = $1", [old.id])
+  const userId = await db.userWith(10)
+  for (const [appId, amount, { id }] of [
+    ["web", 2, old],
+    ["audio", 3, audio]
+  ] as const) {
+    const through = { caller: `service:${appId}`, serviceKeyId: id, now }
+    await db.call("credits.use", { userId, amount, appId, description: "one", ...through })
+  }
+  const ours = new Map([old, young, audio].map(({ prefix }) => [prefix, true]))
+  const rows: ReadonlyArray<{ readonly prefix: string; readonly spent_today: number }> = await list(now)
+  expect(rows.filter(({ prefix }) => ours.has(prefix)).map((row) => [row.prefix, row.spent_today])).toEqual([
+    [audio.prefix, 3],
+    [old.prefix, 2],
+    [young.prefix, 0]
+  ])
+})
+
 test("shows nothing of a secret", async () => {
   const { secret, hash } = await createKey(db, { now })
   const text = JSON.stringify(await list(now))

@@ -51,3 +51,14 @@ test("forgets who isn't to be charged any more", async () => {
   await db.call("sync.deactivate", { userId: "leaving-1", now })
   expect(await db.rows("ops.sync_errors", {}, "mana_readonly")).toEqual([])
 })
+
+test("the longest failing first, then by user, whatever place the row has", async () => {
+  await db.query(
+    `insert into credits.sync_charge_errors
+     select user_id, $1, 'P0001', 'no charge today', 1, $1::timestamptz + days * interval '1 day', $1, $1
+     from (values ('cid', 1), ('ann', 2), ('bob', 1), ('dan', 0)) failing (user_id, days)`,
+    [now]
+  )
+  const rows: ReadonlyArray<{ readonly user_id: string }> = await db.rows("ops.sync_errors", {}, "mana_readonly")
+  expect(rows.map(({ user_id }) => user_id)).toEqual(["dan", "bob", "cid", "ann"])
+})

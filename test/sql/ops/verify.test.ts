@@ -2,13 +2,14 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { beforeAll, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { found } from "../../support/damage.ts"
+import { afterDamage, found } from "../../support/damage.ts"
 
 const db = await database()
 
 const now = new Date("2026-03-01T12:00:00Z")
 
-/** Ada: 1 grant of 100, 2 usage of 30, 3 refund of 10 of it, 4 usage of 5 out of a hold; and 20 held. Ben: a grant of 7. */
+/** Ada: 1 grant of 100, 2 usage of 30, 3 refund of 10 of it, 4 usage of 5 out of a hold; and 20 held. Ben: a grant of 7.
+ * Cid: a grant of 7, another by hand, a usage of 4, all of it refunded. */
 beforeAll(async () => {
   const ada = { userId: "ada", now }
   await db.call("credits.grant", { ...ada, amount: 100, reason: "test", referenceId: "r" })
@@ -17,7 +18,8 @@ beforeAll(async () => {
     amount: 30,
     appId: "chat",
     description: "An answer",
-    metadata: { model: "m" },
+    // As a grant has, and no grant's.
+    metadata: { model: "m", referenceId: "r-7" },
     idempotencyKey: "k"
   })
   await db.call("credits.refund", { ...ada, amount: 10, description: "Sorry", transactionId: transaction.id })
@@ -28,6 +30,16 @@ beforeAll(async () => {
   const released = await db.call("credits.reserve", { ...hold, amount: 1 })
   await db.call("credits.release", { reservationId: released.reservationId, now })
   await db.call("credits.grant", { userId: "ben", amount: 7, reason: "test", referenceId: "r", now })
+  const cid = { userId: "cid", now }
+  await db.call("credits.grant", { ...cid, amount: 7, reason: "test", referenceId: "r" })
+  await db.rows("ops.grant", { ...cid, amount: 1, who: "ada", why: "goodwill" }, "mana_ops")
+  const { transaction: refunded } = await db.call("credits.use", {
+    ...cid,
+    amount: 4,
+    appId: "draw",
+    description: "No"
+  })
+  await db.call("credits.refund", { ...cid, amount: 4, description: "Sorry", transactionId: refunded.id })
 })
 
 const balances = (set: string) => `update credits.balances set ${set} where user_id = 'ada'`
@@ -35,8 +47,9 @@ const row = (seq: number, set: string) =>
   `update credits.transactions set ${set} where user_id = 'ada' and seq = ${seq}`
 const drop = (table: string, constraint: string) => `alter table credits.${table} drop constraint ${constraint}`
 
-test("finds nothing wrong with books that are true", async () => {
+test("finds nothing wrong with books that are true, whatever places their rows have", async () => {
   expect(await found(db)).toEqual([])
+  for (const seq of [1, 2, 3, 4]) expect(await found(db, row(seq, "seq = seq"))).toEqual([])
 })
 
 test.each([
@@ -65,6 +78,11 @@ test.each([
   {
     what: "a balance that is gone",
     damage: ["delete from credits.balances where user_id = 'ben'"],
+    broken: ["balance_row", "zero_sum"]
+  },
+  {
+    what: "every balance gone",
+    damage: ["delete from credits.balances"],
     broken: ["balance_row", "zero_sum"]
   },
   {
@@ -104,6 +122,14 @@ test.each([
     what: "a whole ledger gone",
     damage: ["delete from credits.transactions where user_id = 'ben'"],
     broken: ["balance_head", "balance_sum", "balance_totals", "balance_version", "grant", "zero_sum"]
+  },
+  {
+    what: "every ledger gone",
+    damage: ["delete from credits.transactions"],
+    broken: [
+      ...["balance_head", "balance_sum", "balance_totals", "balance_version", "grant"],
+      ...["reservation_commit", "usage_stats", "zero_sum"]
+    ]
   },
   {
     what: "a row forged at the end",
@@ -232,6 +258,11 @@ test.each([
     broken: "refund_cap"
   },
   {
+    what: "a refund of what was taken, but isn't a charge",
+    damage: [row(2, "type = 'adjustment'")],
+    broken: "refund_cap"
+  },
+  {
     what: "a grant without its ledger row",
     damage: ["update credits.grants set transaction_id = uuidv7() where user_id = 'ada'"],
     broken: "grant"
@@ -251,6 +282,21 @@ test.each([
     broken: "grant"
   },
   {
+    what: "a grant remembered by another reference",
+    damage: ["update credits.grants set reference_id = 'other' where user_id = 'ada'"],
+    broken: "grant_reference"
+  },
+  {
+    what: "a grant remembered of somebody else",
+    damage: ["update credits.grants set user_id = 'eve' where user_id = 'ada'"],
+    broken: "grant_reference"
+  },
+  {
+    what: "a commit whose row is no charge any more",
+    damage: [row(4, "type = 'adjustment'")],
+    broken: "reservation_commit"
+  },
+  {
     what: "a grant forgotten, which could be given again",
     damage: ["delete from credits.grants where user_id = 'ada'"],
     broken: "grant_reference"
@@ -258,6 +304,21 @@ test.each([
   {
     what: "an idempotency key forgotten, which could charge again",
     damage: ["delete from credits.idempotency_keys"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "an idempotency key remembered of another caller",
+    damage: ["update credits.idempotency_keys set caller = 'service:other'"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "another key remembered",
+    damage: ["update credits.idempotency_keys set key = 'other'"],
+    broken: "idempotency_key"
+  },
+  {
+    what: "a key remembered of somebody else",
+    damage: ["update credits.idempotency_keys set user_id = 'ben'"],
     broken: "idempotency_key"
   },
   {
@@ -296,6 +357,72 @@ test("says whose books are wrong and what is wrong with them", async () => {
     await client.query("rollback")
     client.release()
   }
+})
+
+test.each([
+  {
+    what: "a usage that only usage_stats has",
+    damage: "insert into credits.usage_stats values ('ben', '2026-03-02', 'draw', 3, 2)",
+    row: {
+      invariant: "usage_stats",
+      user_id: "ben",
+      detail: "draw on 2026-03-02: usage_stats 3 credits in 2, ledger 0 in 0"
+    }
+  },
+  {
+    what: "a usage that only the ledger has",
+    damage: "delete from credits.usage_stats where user_id = 'ada'",
+    row: {
+      invariant: "usage_stats",
+      user_id: "ada",
+      detail: "chat on 2026-03-01: usage_stats 0 credits in 0, ledger 35 in 2"
+    }
+  },
+  {
+    what: "held for no hold",
+    damage: "update credits.balances set held = 3 where user_id = 'ben'",
+    row: { invariant: "held", user_id: "ben", detail: "held 3, open reservations 0" }
+  },
+  {
+    what: "a commit of another amount",
+    damage: "update credits.reservations set committed_amount = 4 where status = 'committed'",
+    row: {
+      invariant: "reservation_commit",
+      user_id: "ada",
+      detail: expect.stringMatching(/ says it charged 4, the ledger 5$/)
+    }
+  },
+  {
+    what: "a commit that the ledger doesn't have",
+    damage: "update credits.reservations set transaction_id = uuidv7() where status = 'committed'",
+    row: {
+      invariant: "reservation_commit",
+      user_id: "ada",
+      detail: expect.stringMatching(/ says it charged 5, the ledger 0$/)
+    }
+  },
+  {
+    what: "a refund of what is no charge",
+    damage: row(3, "related_transaction_id = (select id from credits.transactions where user_id = 'ada' and seq = 1)"),
+    row: { invariant: "refund_cap", user_id: "ada", detail: expect.stringMatching(/ of 0 credits, refunded 10$/) }
+  },
+  {
+    what: "a refund beyond its charge",
+    damage: row(2, "amount = -9, balance_after = 91"),
+    row: { invariant: "refund_cap", user_id: "ada", detail: expect.stringMatching(/ of 9 credits, refunded 10$/) }
+  },
+  {
+    what: "a ledger without a balance",
+    damage: "delete from credits.balances where user_id = 'ben'",
+    row: {
+      invariant: "balance_row",
+      user_id: "ben",
+      detail: "the ledger has rows of this user, credits.balances has none"
+    }
+  }
+])("and in numbers: $what", async ({ damage, row: expected }) => {
+  const [rows = []] = await afterDamage(db, [damage], { text: "select * from ops.verify()" })
+  expect(rows.filter(({ invariant }) => invariant === expected.invariant)).toEqual([expected])
 })
 
 test("every invariant that is checked is broken by a test", async () => {

@@ -88,6 +88,28 @@ test("finds nothing while history is as it was, however much was added to it sin
   expect(await found([], ` ${digest.toUpperCase()}\n`)).toEqual({ books: [], seal: [] })
 })
 
+test("debts hash to the same whatever places their rows have", async () => {
+  const last = `(select id from credits.debts where user_id = '${debtor}' order by id desc limit 1)`
+  const moved = [
+    // As they stand in the table, not in its key.
+    "set local enable_indexscan = off",
+    "set local enable_bitmapscan = off",
+    `insert into credits.debts select user_id, uuidv7(), purchase_id, 'incurred', 1, null, created_at
+     from credits.debts where user_id = '${debtor}' limit 1`,
+    `insert into ops.seal_heads (user_id, seal, version, head, debt_ids, debts_hash)
+     select user_id, 2, 1, head, ids, ops.debts_hash(user_id, ids)
+     from credits.balances b, (select array_agg(id) as ids from credits.debts where user_id = '${debtor}') d
+     where user_id = '${debtor}'`,
+    `update credits.debts set amount = amount where user_id = '${debtor}' and id < ${last}`
+  ]
+  const asked = {
+    text: `select count(*)::int as debts, bool_and(h.debts_hash = ops.debts_hash(h.user_id, h.debt_ids)) as same
+           from ops.seal_heads h, unnest(h.debt_ids) where h.seal = 2`
+  }
+  const [answer] = await afterDamage(db, moved, asked)
+  expect(answer).toEqual([{ debts: 3, same: true }])
+})
+
 test.each(["", "no digest", "0".repeat(64)])("knows no seal of the digest '%s'", async (of) => {
   expect(await found([], of)).toEqual({ books: [], seal: ["seal_unknown"] })
 })

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -26,6 +27,17 @@ test("each mode has its own, the other stays without", async () => {
     db.call("stripe.attach_customer", { userId, livemode, customerId })
   expect(await attach(true, "cus_in_live")).toEqual({ customerId: "cus_in_live" })
   expect(await attach(false, "cus_in_test")).toEqual({ customerId: "cus_in_test" })
+})
+
+test("waits for a purchase that is just being begun", async () => {
+  const userId = await db.userWith(0)
+  const [beginning, attaching] = [await session(db), await session(db)]
+  await beginning.query("begin")
+  await beginning.call("stripe.begin_purchase", { userId, ...buying })
+  const attached = attaching.call("stripe.attach_customer", { userId, livemode: false, customerId: "cus_soon" })
+  await attaching.waitsFor(beginning)
+  await beginning.query("commit")
+  expect(await attached).toEqual({ customerId: "cus_soon" })
 })
 
 test("refuses a user who has never begun a purchase (CR001)", async () => {

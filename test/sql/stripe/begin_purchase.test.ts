@@ -1,5 +1,6 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { paymentIntent, send } from "../../support/stripe.ts"
 import { badTexts, invalid, keyReused, noPackage, packageInactive, purchaseClosed } from "../../support/refusals.ts"
 
 const db = await database()
@@ -83,8 +84,33 @@ test("refuses to start a purchase under its key a day later, when Stripe has for
   const userId = await db.userWith(0)
   const keyed = { userId, ...buying, idempotencyKey: "k" }
   const { purchaseId } = await db.call("stripe.begin_purchase", keyed)
-  const later = new Date("2026-03-02T08:00:01Z")
+  const [dayAfter, later] = [new Date("2026-03-02T08:00:00Z"), new Date("2026-03-02T08:00:00.001Z")]
+  expect(await db.call("stripe.begin_purchase", { ...keyed, now: dayAfter })).toMatchObject({ replayed: true })
   expect(await db.refused("stripe.begin_purchase", { ...keyed, now: later })).toEqual(purchaseClosed(purchaseId))
+})
+
+test.each([
+  { what: "PaymentIntent", among: {}, payment: { paymentIntentId: "pi_days_later" } },
+  {
+    what: "Checkout Session",
+    among: urls,
+    payment: { checkoutSessionId: "cs_days_later", checkoutUrl: "https://checkout.test/pay" }
+  }
+])("goes on under its key days later where Stripe knows its $what", async ({ among, payment }) => {
+  const userId = await db.userWith(0)
+  const keyed = { userId, ...buying, ...among, idempotencyKey: "k" }
+  const { purchaseId } = await db.call("stripe.begin_purchase", keyed)
+  await db.call("stripe.attach_payment", { purchaseId, ...payment })
+  const later = { ...keyed, now: new Date("2026-03-08T12:00:00Z") }
+  expect(await db.call("stripe.begin_purchase", later)).toMatchObject({ purchaseId, ...payment, replayed: true })
+})
+
+test("doesn't go on under its key once it was given up, whatever time the caller says it is (CR304)", async () => {
+  const userId = await db.userWith(0)
+  const keyed = { userId, ...buying, idempotencyKey: "k" }
+  const { purchaseId } = await db.call("stripe.begin_purchase", keyed)
+  await db.call("stripe.give_up_purchase", { purchaseId, now: new Date("2026-03-02T12:00:00Z") })
+  expect(await db.refused("stripe.begin_purchase", keyed)).toEqual(purchaseClosed(purchaseId))
 })
 
 test("keeps an e-mail address until the customer is there", async () => {
@@ -103,6 +129,28 @@ test("keeps an e-mail address until the customer is there", async () => {
   })
 })
 
+test("names the customer of its mode", async () => {
+  const userId = await db.userWith(0)
+  const order = (livemode: boolean) => db.call("stripe.begin_purchase", { userId, ...buying, livemode })
+  for (const livemode of [true, false]) {
+    await order(livemode)
+    const customerId = livemode ? "cus_in_live" : "cus_in_test"
+    await db.call("stripe.attach_customer", { userId, livemode, customerId })
+  }
+  expect(await order(true)).toMatchObject({ livemode: true, customerId: "cus_in_live" })
+  expect(await order(false)).toMatchObject({ livemode: false, customerId: "cus_in_test" })
+})
+
+test.each([
+  { email: "a@b", kept: "a@b" },
+  { email: `${"a".repeat(249)}@x.de`, kept: `${"a".repeat(249)}@x.de` },
+  { email: "@b", kept: null },
+  { email: `${"a".repeat(250)}@x.de`, kept: null }
+])("keeps an address that Stripe takes: $email", async ({ email, kept }) => {
+  const userId = await db.userWith(0)
+  expect(await db.call("stripe.begin_purchase", { userId, ...buying, email })).toMatchObject({ email: kept })
+})
+
 test("refuses a package that isn't there (CR301)", async () => {
   expect(await db.refused("stripe.begin_purchase", { userId: "u", ...buying, packageId: "none" })).toEqual(
     noPackage("none")
@@ -119,6 +167,11 @@ test("refuses a package that is no longer sold (CR302)", async () => {
   expect(await db.refused("stripe.begin_purchase", { userId: "u", ...buying, packageId: "old" })).toEqual(
     packageInactive("old")
   )
+})
+
+test("refuses a mode that is neither (CR001)", async () => {
+  const nowhere = { userId: "u", ...buying, livemode: null }
+  expect(await db.refused("stripe.begin_purchase", nowhere)).toEqual(invalid("livemode"))
 })
 
 test("refuses one URL without the other (CR001)", async () => {
@@ -150,6 +203,16 @@ test("refuses more than 50 within an hour that nobody pays (CR308)", async () =>
     detail: { retryAfterSeconds: 1800 }
   })
   // What was begun goes on.
-  expect(await db.call("stripe.begin_purchase", begin(30, "k7"))).toMatchObject({ replayed: true })
+  const order = await db.call("stripe.begin_purchase", begin(30, "k7"))
+  expect(order).toMatchObject({ replayed: true })
   expect(await db.call("stripe.begin_purchase", begin(60))).toMatchObject({ status: "pending" })
+  expect(await db.refused("stripe.begin_purchase", begin(61))).toMatchObject({ sqlstate: "CR308" })
+  // One that is paid counts no longer.
+  await send(
+    db,
+    paymentIntent({ ...order, paymentIntentId: "pi_k7", checkoutSessionId: "cs_k7", chargeId: "ch_k7" }, "succeeded")
+  )
+  expect(await db.call("stripe.begin_purchase", begin(61))).toMatchObject({ status: "pending" })
+  // For a clock that is behind, 51 are within the hour: not the first of them has to leave it, but the second.
+  expect(await db.refused("stripe.begin_purchase", begin(30))).toMatchObject({ detail: { retryAfterSeconds: 3000 } })
 })

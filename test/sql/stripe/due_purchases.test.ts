@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 import { begin, paymentIntent, send } from "../../support/stripe.ts"
 
 const db = await database()
@@ -24,6 +25,7 @@ test("hands out what has been pending for a quarter of an hour, then less and le
 
 test("keeps to a mode and a limit, and hands nothing out twice at once", async () => {
   const purchases = await Promise.all(Array.from({ length: 6 }, () => begin(db)))
+  const live = await begin(db, { livemode: true })
   const ours = new Set(purchases.map(({ purchaseId }) => purchaseId))
   const due = { livemode: false, now: inMinutes(16), limit: 2 }
   const handedOut = await Promise.all(Array.from({ length: 5 }, () => db.call("stripe.due_purchases", due)))
@@ -31,6 +33,7 @@ test("keeps to a mode and a limit, and hands nothing out twice at once", async (
   expect(handedOut.every((orders) => orders.length <= 2)).toBe(true)
   expect(new Set(ids).size).toBe(ids.length)
   expect(new Set(ids).isSubsetOf(ours)).toBe(true)
+  await send(db, paymentIntent(live, "succeeded", { livemode: true }))
 })
 
 test("passes by a purchase that somebody is at", async () => {
@@ -45,6 +48,30 @@ test("passes by a purchase that somebody is at", async () => {
     await client.query("rollback")
     client.release()
   }
+})
+
+test("the longest due first, and nothing else of the same person", async () => {
+  const userId = await db.userWith(0)
+  const later = await begin(db, { livemode: true }, userId)
+  const sooner = await begin(db, { livemode: true }, userId)
+  const [longAgo, dayAfter] = [new Date("2020-01-01T00:00:00Z"), new Date("2020-01-02T00:00:00Z")]
+  for (const [{ purchaseId }, at] of [
+    [sooner, longAgo],
+    [later, dayAfter]
+  ] as const) {
+    await db.query("update credits.purchases set next_check_at = $2 where id = $1", [purchaseId, at])
+  }
+  const asking = await session(db)
+  // As they stand in the table, not in an index.
+  await asking.query("set enable_indexscan = off")
+  await asking.query("set enable_bitmapscan = off")
+  await db.query("update credits.purchases set livemode = livemode where id = $1", [sooner.purchaseId])
+  const due = () => asking.call("stripe.due_purchases", { livemode: true, limit: 1, now: dayAfter })
+  expect([await due(), await due(), await due()]).toMatchObject([
+    [{ purchaseId: sooner.purchaseId }],
+    [{ purchaseId: later.purchaseId }],
+    []
+  ])
 })
 
 test.each([0, 1001, null])("refuses a limit of %s (CR001)", async (limit) => {

@@ -12,6 +12,7 @@ test("starts now while nobody has bought anything", async () => {
 })
 
 test("starts with the first purchase, moves on and never back, at most 29 days behind", async () => {
+  await begin(db, { livemode: true })
   await begin(db)
   const [first] = await db.query("select min(created_at) as at from credits.purchases where livemode = false")
   const until = async (args: object) => (await db.call("stripe.events_until", { livemode: false, ...args })).until

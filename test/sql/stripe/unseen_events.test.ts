@@ -16,6 +16,8 @@ test("what was never delivered, and what came in another version", async () => {
     "evt_a"
   ])
   expect(await db.call("stripe.unseen_events", { eventIds: [] })).toEqual([])
+  const thousand = Array.from({ length: 1000 }, (_, n) => `evt_${n}`)
+  expect(await db.call("stripe.unseen_events", { eventIds: thousand })).toEqual(thousand)
 })
 
 test.each([{ eventIds: {} }, { eventIds: null }, { eventIds: Array.from({ length: 1001 }, String) }])(
