@@ -170,6 +170,20 @@ test("a broken subscription doesn't turn the credits away", async () => {
   expect(await db.rows("ops.sync_errors", {}, "mana_ops")).toEqual([])
 })
 
+test("the server's trouble ends the grant as well, and nobody is recorded as broken", async () => {
+  const { userId } = await paused(0)
+  await db.query(`create function public.trouble() returns trigger language plpgsql as $$ begin
+    raise 'no disk' using errcode = '53100'; end $$`)
+  await db.query(
+    "create trigger trouble before insert on credits.sync_charges for each row execute function public.trouble()"
+  )
+  const grant = { userId, amount: 100, reason: "test", referenceId: "a", now }
+  expect(await db.refused("credits.grant", grant)).toMatchObject({ sqlstate: "53100" })
+  await db.query("drop function public.trouble() cascade")
+  await db.call("credits.grant", grant)
+  expect(await outcome(userId)).toEqual(resumed)
+})
+
 /** Before now: Stripe's events are taken when they are taken. */
 const ago = (days: number) => new Date(Date.now() - days * 86_400_000)
 

@@ -17,3 +17,11 @@ test("says it was taken; may be said twice, the first time stays", async () => {
   expect(await row(event)).toMatchObject({ delivered_at: after(1), deliver_at: null })
   expect(await claim(100 * hours)).toEqual([])
 })
+
+test("says nothing of anybody else's event", async () => {
+  await emit("ann", "a.one")
+  const event = only(await claim(0))
+  const before = await row(event)
+  await delivered({ ...event, userId: "bob" }, 1)
+  expect(await row(event)).toEqual(before)
+})

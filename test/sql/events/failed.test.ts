@@ -64,3 +64,16 @@ test("what was delivered meanwhile stays delivered", async () => {
   expect(await row(event)).toMatchObject({ delivered_at: after(1), last_error: null })
   expect(await claim(100 * hours)).toEqual([])
 })
+
+test("says nothing of anybody else's event, nor of one that nobody has claimed", async () => {
+  await emit("ann", "a.one")
+  const [unclaimed] = await db.query("select * from credits.events")
+  const nothing = { parked: false, nextAttemptAt: null }
+  expect(await db.call("events.failed", { userId: "ann", id: unclaimed.id, error: "HTTP 500" })).toEqual(nothing)
+  expect(await db.query("select * from credits.events")).toEqual([unclaimed])
+
+  const event = only(await claim(0))
+  const claimed = await row(event)
+  expect(await failed({ ...event, userId: "bob" }, 1)).toEqual(nothing)
+  expect(await row(event)).toEqual(claimed)
+})

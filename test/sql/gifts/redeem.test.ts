@@ -13,6 +13,7 @@ import {
   wrongRecipient
 } from "../../support/gifts.ts"
 import { badTexts, invalid, keyReused } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { dispute, paid, send } from "../../support/stripe.ts"
 
 const db = await database()
@@ -102,6 +103,17 @@ test("tells both sides, neither who the other is", async () => {
 test("lets the giver redeem a gift of their own", async () => {
   const { creatorId, gift } = await given(db, 30)
   expect(await db.call("gifts.redeem", { userId: creatorId, code: gift.code })).toMatchObject({ newBalance: 30 })
+})
+
+test("takes the balances of both sides before the gift", async () => {
+  const { creatorId, gift } = await given(db, 30)
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])
+  const a = await session(db)
+  const redeemed = a.call("gifts.redeem", { userId: somebody(), code: gift.code })
+  await a.waitsFor(holder)
+  await db.query("select from gifts.gift_codes where id = $1 for update nowait", [gift.id])
+  await holder.release()
+  expect(await redeemed).toMatchObject({ creditsReceived: 30 })
 })
 
 test("works once, for the same person too (CR202)", async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { holding, unindexed } from "../../support/session.ts"
 import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
 
 const db = await database()
@@ -16,8 +17,20 @@ const subscribed = async (months: number, settings: object = {}) => {
 }
 
 /** Each test is alone with its subscriptions: those of the tests before it are over. */
-const alone = () =>
-  db.query("update credits.sync_subscriptions set status = 'inactive', next_charge_at = null, paused_at = null")
+const alone = async () => {
+  await db.query("update credits.sync_subscriptions set status = 'inactive', next_charge_at = null, paused_at = null")
+  await db.query("delete from credits.sync_charge_errors")
+}
+
+/** Whose charges the ledger refuses. */
+const poison = async (pattern: string) => {
+  await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
+      if new.user_id ~ '${pattern}' then raise exception 'the ledger refuses %', new.user_id; end if; return new; end $$`)
+  await db.query(
+    "create trigger poison before insert on credits.transactions for each row when (new.app_id = 'sync') execute function public.poison()"
+  )
+}
+const heal = () => db.query("drop function public.poison() cascade")
 
 describe("one charge", () => {
   test("writes the ledger row, the charge, the next date and the event", async () => {
@@ -129,6 +142,10 @@ describe("without enough credits", () => {
     const userId = await subscribed(2)
     await db.call("credits.reserve", { userId, amount: 1, reason: "test" })
     expect(await db.call("sync.charge_due", { now: later(28) })).toMatchObject({ charged: 0, paused: 1 })
+    const [event] = await db.query("select data from credits.events where user_id = $1 and type = 'sync.paused'", [
+      userId
+    ])
+    expect(event.data).toMatchObject({ required: 30, available: 29 })
   })
 })
 
@@ -169,13 +186,69 @@ describe("after an outage", () => {
   })
 })
 
+describe("while anybody is charged", () => {
+  test("goes on, as many as pause at the same time", async () => {
+    await alone()
+    const userId = await subscribed(6)
+    const poor = await subscribed(1)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({
+      charged: 3,
+      paused: 1,
+      errors: 0,
+      total: 4
+    })
+    expect(await chargesOf(db, userId)).toHaveLength(4)
+    expect(await db.call("sync.status", { userId: poor })).toMatchObject({ active: false })
+  })
+
+  test("goes on, as many as are broken", async () => {
+    await alone()
+    const userId = await subscribed(6)
+    const broken = await subscribed(6)
+    await poison(broken)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({
+      charged: 3,
+      paused: 0,
+      errors: 1,
+      total: 4
+    })
+    await heal()
+    expect(await chargesOf(db, userId)).toHaveLength(4)
+    expect(await chargesOf(db, broken)).toHaveLength(1)
+  })
+})
+
 describe("the limit", () => {
+  test.each(["pauses", "is broken", "pays"])("bounds periods, not users, when one %s", async (what) => {
+    await alone()
+    const other = await subscribed(what === "pauses" ? 1 : 6)
+    if (what === "is broken") await poison(other)
+    for (const each of [1, 2]) await subscribed(6, { now: new Date(now.getTime() + each) })
+    expect(await db.call("sync.charge_due", { now: later(100), limit: 4 })).toMatchObject({ total: 4 })
+    if (what === "is broken") await heal()
+  })
+
+  test.each(["pauses", "is broken"])("bounds warnings, too: none while somebody is due, when one %s", async (what) => {
+    await alone()
+    const userId = await subscribed(2)
+    const other = await subscribed(what === "pauses" ? 1 : 2)
+    if (what === "is broken") await poison(other)
+    const atRisk = await subscribed(1, { now: later(2) })
+    const warned = async () => (await eventsOf(db, atRisk)).includes("sync.renewal_at_risk")
+    expect(await db.call("sync.charge_due", { now: later(28), limit: 2 })).toMatchObject({ charged: 1, total: 2 })
+    expect(await warned()).toBe(false)
+    expect(await db.call("sync.charge_due", { now: later(28), limit: 1 })).toEqual(nothing)
+    expect(await warned()).toBe(true)
+    if (what === "is broken") await heal()
+    expect(await chargesOf(db, userId)).toHaveLength(2)
+  })
+
   test("bounds a call; the longest due come first", async () => {
     await alone()
     for (const [prefix, days] of [
-      ["first-", 1],
+      ["third-", 3],
       ["second-", 2],
-      ["third-", 3]
+      ["first-", 1]
     ] as const) {
       await subscribers(db, { count: 4, credits: 30, dueAt: later(days), prefix })
     }
@@ -186,7 +259,8 @@ describe("the limit", () => {
       )
       return Object.fromEntries(rows.map((row) => [row.who, row.count]))
     }
-    expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
+    const charger = await unindexed(db)
+    expect(await charger.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
     expect(await charged()).toEqual({ first: 4, second: 2 })
     expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
     expect(await charged()).toEqual({ first: 4, second: 4, third: 4 })
@@ -199,16 +273,6 @@ describe("the limit", () => {
 })
 
 describe("a broken row", () => {
-  /** Whose charges the ledger refuses. */
-  const poison = async (pattern: string) => {
-    await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
-        if new.user_id ~ '${pattern}' then raise exception 'the ledger refuses %', new.user_id; end if; return new; end $$`)
-    await db.query(
-      "create trigger poison before insert on credits.transactions for each row when (new.app_id = 'sync') execute function public.poison()"
-    )
-  }
-  const heal = () => db.query("drop function public.poison() cascade")
-
   test("one in a hundred: the other 99 are charged in the same run, it is recorded and tried again later", async () => {
     await alone()
     await subscribers(db, { count: 1000, credits: 60, dueAt: later(1), prefix: "herd-" })
@@ -267,6 +331,71 @@ describe("who is in use", () => {
     }
     expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
   })
+
+  test("so is whose subscription another run has", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "shared-" })
+    const holder = await holding(db, "select from credits.sync_subscriptions where user_id = 'shared-2' for update")
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 2, total: 2 })
+    await holder.release()
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
+  })
+
+  test("so is whom a warning would be for", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 10, dueAt: later(3), prefix: "warned-" })
+    const warned = async () => {
+      const rows = await db.query(
+        "select user_id from credits.events where type = 'sync.renewal_at_risk' and user_id like 'warned-%' order by 1"
+      )
+      return rows.map(({ user_id }) => user_id)
+    }
+    const holder = await holding(db, "select from credits.balances where user_id = 'warned-2' for update")
+    await db.call("sync.charge_due", { now: later(1) })
+    expect(await warned()).toEqual(["warned-1", "warned-3"])
+    await holder.release()
+    await db.call("sync.charge_due", { now: later(1) })
+    expect(await warned()).toEqual(["warned-1", "warned-2", "warned-3"])
+  })
+})
+
+describe("the server's trouble", () => {
+  const troubled = async (table: string, when: string, body: () => Promise<void>) => {
+    await db.query(`
+      create function public.trouble() returns trigger language plpgsql as $$
+        begin raise 'no disk' using errcode = '53100'; end $$;
+      create trigger trouble before insert on credits.${table}
+      for each row when (${when}) execute function public.trouble()`)
+    try {
+      await body()
+    } finally {
+      await db.query("drop function public.trouble() cascade")
+    }
+  }
+
+  test("ends the run as a whole; nobody is recorded as broken", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "full-" })
+    await troubled("transactions", "new.user_id = 'full-2'", async () => {
+      expect(await db.refused("sync.charge_due", { now: later(1) })).toMatchObject({ sqlstate: "53100" })
+    })
+    expect(await db.call("sync.charge_due", { now: later(1) })).toEqual({ ...nothing, charged: 3, total: 3 })
+  })
+
+  test("ends it while warning, too; other trouble there leaves the charges as they are", async () => {
+    await alone()
+    const [due, poor] = [await subscribed(2), await subscribed(1, { now: later(2) })]
+    await troubled("events", `new.user_id = '${poor}'`, async () => {
+      expect(await db.refused("sync.charge_due", { now: later(28) })).toMatchObject({ sqlstate: "53100" })
+    })
+    await db.query(`
+      create function public.bad() returns trigger language plpgsql as $$ begin raise 'bad event'; end $$;
+      create trigger bad before insert on credits.events
+      for each row when (new.user_id = '${poor}') execute function public.bad()`)
+    expect(await db.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    await db.query("drop function public.bad() cascade")
+    expect(await chargesOf(db, due)).toHaveLength(2)
+  })
 })
 
 describe("renewal at risk", () => {
@@ -279,6 +408,7 @@ describe("renewal at risk", () => {
     await db.call("sync.charge_due", { now: later(24.9) })
     expect(await atRisk(userId)).toBe(0)
     await db.call("sync.charge_due", { now: later(25) })
+    expect(await atRisk(userId)).toBe(1)
     await db.call("sync.charge_due", { now: later(26) })
     expect(await atRisk(userId)).toBe(1)
     const [event] = await db.query("select data from credits.events where user_id = $1 order by id desc limit 1", [
@@ -307,4 +437,44 @@ describe("renewal at risk", () => {
     await db.call("sync.charge_due", { now: later(27) })
     expect(await atRisk(userId)).toBe(1)
   })
+})
+
+test("a warning counts holds, and comes to the nearest due first when there are many", async () => {
+  await alone()
+  await subscribers(db, { count: 2, credits: 30, dueAt: later(3), prefix: "holding-" })
+  await subscribers(db, { count: 2, credits: 10, dueAt: later(2.5), prefix: "sooner-" })
+  await db.call("credits.reserve", { userId: "holding-1", amount: 1, reason: "test" })
+  const warned = async () => {
+    const rows = await db.query(
+      `select user_id, data -> 'available' as available from credits.events
+       where type = 'sync.renewal_at_risk' and user_id ~ '^(holding|sooner)-' order by id`
+    )
+    return rows.map(({ user_id, available }) => `${user_id} ${available}`)
+  }
+  const charger = await unindexed(db)
+  await charger.call("sync.charge_due", { now: later(1), limit: 2 })
+  expect((await warned()).toSorted()).toEqual(["sooner-1 10", "sooner-2 10"])
+  await charger.call("sync.charge_due", { now: later(1), limit: 2 })
+  expect((await warned()).slice(2)).toEqual(["holding-1 29"])
+})
+
+test("a warning says the price of the interval, whichever it is", async () => {
+  await alone()
+  const monthly = await subscribed(1)
+  const yearly = await db.userWith(360)
+  await db.call("sync.activate", { userId: yearly, interval: "yearly", now: new Date("2026-02-28T10:00:00.000Z") })
+  for (const userId of [monthly, yearly]) {
+    await db.call("credits.grant", { userId, amount: userId === yearly ? 50 : 20, reason: "test", referenceId: "some" })
+  }
+  await db.call("sync.charge_due", { now: later(27) })
+  for (const { userId, required, available } of [
+    { userId: monthly, required: 30, available: 20 },
+    { userId: yearly, required: 360, available: 50 }
+  ]) {
+    const [event] = await db.query(
+      "select type, data from credits.events where user_id = $1 order by id desc limit 1",
+      [userId]
+    )
+    expect(event).toMatchObject({ type: "sync.renewal_at_risk", data: { required, available } })
+  }
 })
