@@ -68,6 +68,12 @@ test("counts the usage on the day of the commit", async () => {
   expect(await db.call("credits.usage", { userId })).toEqual([
     { day: "2026-03-02", appId: "chat", creditsUsed: 40, count: 1 }
   ])
+  const second = { userId, amount: 10, reason: "another call", appId: "chat", now }
+  const { reservationId: another } = await db.call("credits.reserve", second)
+  await db.call("credits.commit", { reservationId: another, now: new Date("2026-03-02T01:00:00Z") })
+  expect(await db.call("credits.usage", { userId })).toEqual([
+    { day: "2026-03-02", appId: "chat", creditsUsed: 50, count: 2 }
+  ])
 })
 
 test("repeated, gives the same answer and charges nothing, also after the expiry", async () => {
@@ -157,4 +163,24 @@ test("where it names whose holds alone it may close, another's is none, open or 
   expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
   await db.call("credits.commit", { ...theirs, onlyOf: "service:chat" })
   expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
+})
+
+test("says that the balance is low when it takes it below the threshold, and only then", async () => {
+  const { userId } = await held()
+  await db.query("update credits.settings set low_balance_threshold = 60")
+  const take = async (amount: number) => {
+    const { reservationId } = await db.call("credits.reserve", { userId, amount, reason: "a call", now })
+    await db.call("credits.commit", { reservationId, now })
+    const said = await db.query(
+      "select data from credits.events where user_id = $1 and type = 'credits.low_balance' order by id",
+      [userId]
+    )
+    return said.map(({ data }) => data)
+  }
+  expect(await take(10)).toEqual([])
+  expect(await take(30)).toEqual([])
+  await db.call("credits.expire_reservations", { now: expiresAt })
+  expect(await take(1)).toEqual([{ balance: 59, threshold: 60 }])
+  expect(await take(1)).toHaveLength(1)
+  await db.query("update credits.settings set low_balance_threshold = null")
 })

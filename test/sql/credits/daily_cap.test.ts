@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import { database, refusalOf } from "../../support/database.ts"
 import { capReached, keyReused, notEnough } from "../../support/refusals.ts"
 import { createKey } from "../../support/service-keys.ts"
-import { session } from "../../support/session.ts"
+import { holding, session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -61,9 +61,24 @@ describe("a debit", () => {
     const who = await capped(10)
     await use(who, 10, { now: late })
     expect(await refusedUse(who, 1, { now: late })).toEqual(capReached(10, 10, 1))
-    await use(who, 10, { now: midnight })
-    expect(await refusedUse(who, 1, { now: midnight })).toEqual(capReached(10, 10, 86_400))
-    expect(await days(who)).toEqual({ "2026-03-01": 10, "2026-03-02": 10 })
+    await use(who, 9, { now: midnight })
+    expect(await refusedUse(who, 2, { now: midnight })).toEqual(capReached(10, 9, 86_400))
+    expect(await days(who)).toEqual({ "2026-03-01": 10, "2026-03-02": 9 })
+  })
+
+  test("writes nothing of other keys, and keeps nobody of theirs waiting", async () => {
+    const [who, other, unused] = [await capped(10), await capped(10), await capped(10)]
+    await use(other, 1)
+    const a = await session(db)
+    await a.query("begin")
+    await a.call("credits.use", { ...debit, ...who, amount: 3 })
+    await use(other, 2)
+    await a.query("commit")
+    expect([await days(who), await days(other), await days(unused)]).toEqual([
+      { "2026-03-01": 3 },
+      { "2026-03-01": 3 },
+      {}
+    ])
   })
 
   test("replayed isn't counted again, and a refused one not at all (CR002, CR003)", async () => {
@@ -237,6 +252,39 @@ describe("at the same time", () => {
     for (const outcome of await Promise.all(rounds.map(batch))) expect(["done", "55P03"]).toContain(outcome)
     await others
     expect(await db.query("select deadlocks from pg_stat_database where datname = current_database()")).toEqual(before)
+  })
+
+  test("caps are taken in order, by a batch and by what gives back to them", async () => {
+    const soon = new Date(now.getTime() + 60_000)
+    const keys = (await Promise.all(Array.from({ length: 8 }, () => capped(100)))).toSorted((x, y) =>
+      x.serviceKeyId < y.serviceKeyId ? -1 : 1
+    )
+    for (const who of keys.toReversed()) await reserve(who, 1, { expiresInSeconds: 60 })
+    const rows = (text: string, ids: ReadonlyArray<string>) =>
+      [`select from credits.service_key_days where key_id = any($1) for update ${text}`, [ids]] as const
+    const [first = "", ...others] = keys.map(({ serviceKeyId }) => serviceKeyId)
+    for (const taking of [
+      {
+        name: "credits.use_many",
+        args: {
+          items: keys.toReversed().map((who) => ({ ...debit, ...who, amount: 1 })),
+          caller: null,
+          isCapped: true,
+          now
+        }
+      },
+      { name: "credits.expire_reservations", args: { now: soon } }
+    ]) {
+      const holder = await holding(db, ...rows("", [first]))
+      const a = await session(db)
+      const taken = a.call(taking.name, taking.args)
+      await a.waitsFor(holder)
+      // It waits for the first, and has none of the others yet.
+      await db.query(...rows("nowait", others))
+      await holder.release()
+      await taken
+    }
+    expect(await Promise.all(keys.map(days))).toEqual(keys.map(() => ({ "2026-03-01": 1 })))
   })
 
   test("a debit waits for one that isn't decided yet, and takes what that leaves", async () => {

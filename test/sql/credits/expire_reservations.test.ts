@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session, unindexed } from "../../support/session.ts"
 
 const db = await database()
 
@@ -51,7 +52,8 @@ test("leaves what was committed or released", async () => {
 test("takes the users of the oldest ones first, and the rest when called again", async () => {
   const users = [await db.userWith(10), await db.userWith(10), await db.userWith(10)]
   for (const [index, userId] of users.entries()) await hold(userId, 1, 60 - index)
-  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 2 })
+  const sweeper = await unindexed(db)
+  expect(await sweeper.call("credits.expire_reservations", { now: after(60), limit: 2 })).toEqual({ expired: 2 })
   expect(await Promise.all(users.map(db.balanceRow))).toMatchObject([{ held: 1 }, { held: 0 }, { held: 0 }])
   expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 1 })
 })
@@ -71,6 +73,20 @@ test("skips a user whom somebody is using, without waiting", async () => {
     client.release()
   }
   expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+})
+
+test("keeps nobody waiting whose holds aren't over", async () => {
+  const [over, open, none] = [await db.userWith(10), await db.userWith(10), await db.userWith(10)]
+  await hold(over, 1, 60)
+  await hold(open, 1, 61)
+  const sweeper = await session(db)
+  await sweeper.query("begin")
+  expect(await sweeper.call("credits.expire_reservations", { now: after(60) })).toEqual({ expired: 1 })
+  const free = await db.query("select user_id from credits.balances where user_id = any($1) for update skip locked", [
+    [over, open, none]
+  ])
+  expect(free.map(({ user_id }) => user_id).toSorted()).toEqual([open, none].toSorted())
+  await sweeper.query("commit")
 })
 
 test.each([{ limit: null }, { limit: 0 }, { limit: -1 }, { limit: 10_001 }])(

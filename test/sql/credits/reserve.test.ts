@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badAmounts, badTexts, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -59,6 +60,17 @@ test("refuses more than can be spent (CR002)", async () => {
   const userId = await db.userWith(100)
   await db.call("credits.reserve", { userId, ...hold, amount: 61 })
   expect(await db.refused("credits.reserve", { userId, ...hold })).toEqual(notEnough(40, 39))
+})
+
+test("waits for a debit, and holds no more than it left (CR002)", async () => {
+  const userId = await db.userWith(100)
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("credits.use", { userId, amount: 61, appId: "chat", description: "An answer" })
+  const held = b.call("credits.reserve", { userId, ...hold })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await held).toEqual(notEnough(40, 39))
 })
 
 test("refuses a user without a balance, and makes no row for them (CR002)", async () => {

@@ -97,6 +97,14 @@ test("takes those that are due longest, wherever they lie, and gives the oldest 
   )
 })
 
+test("gives the earlier one first, wherever its row lies", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await failed(only(await claim(0)), 1)
+  const deliverer = await unindexed(db)
+  expect(await deliverer.call("events.claim", { now: after(100) })).toMatchObject([{ type: "a.one", attempt: 2 }])
+})
+
 test("puts off what stands behind an earlier one until that one is tried again, or the lease is over", async () => {
   await emit("ann", "a.one")
   await failed(only(await claim(0)), 1)

@@ -25,3 +25,16 @@ test("says nothing of anybody else's event", async () => {
   await delivered({ ...event, userId: "bob" }, 1)
   expect(await row(event)).toEqual(before)
 })
+
+test("wakes the user's next event, and not those behind it", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await emit("ann", "a.three")
+  await delivered(only(await claim(0)), 1)
+  const due = await db.query("select type, deliver_at from credits.events order by id")
+  expect(due).toEqual([
+    { type: "a.one", deliver_at: null },
+    { type: "a.two", deliver_at: after(1) },
+    { type: "a.three", deliver_at: after(60) }
+  ])
+})

@@ -105,6 +105,12 @@ test("lets the giver redeem a gift of their own", async () => {
   expect(await db.call("gifts.redeem", { userId: creatorId, code: gift.code })).toMatchObject({ newBalance: 30 })
 })
 
+test("waits for nobody when the gift isn't for who asks (CR204)", async () => {
+  const { creatorId, gift } = await given(db, 10, { targetEmail: "ben@example.org" })
+  await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])
+  expect(await db.refused("gifts.redeem", { userId: somebody(), code: gift.code })).toEqual(wrongRecipient)
+})
+
 test("takes the balances of both sides before the gift", async () => {
   const { creatorId, gift } = await given(db, 30)
   const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])

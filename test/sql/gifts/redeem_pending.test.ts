@@ -94,6 +94,18 @@ test("locks balances in order, whoever gave what first", async () => {
   expect(await redeemed).toMatchObject({ redeemed: 7 })
 })
 
+test("waits for a cancel under way, and leaves what that took back", async () => {
+  const ben = somebody()
+  const [first] = await givenTo(ben.email, 10, 20)
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("gifts.cancel", { userId: first?.creatorId, giftId: first?.gift.id })
+  const redeemed = b.call("gifts.redeem_pending", ben)
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await redeemed).toEqual({ ...nothing, redeemed: 1, totalCredits: 20 })
+})
+
 test("holds the balances of all sides until it is over, and nobody else's", async () => {
   const ben = somebody()
   const gifts = await givenTo(ben.email, 1, 2, 3)

@@ -74,6 +74,20 @@ describe("one charge", () => {
     })
   })
 
+  test("is each one's own, when several are charged at once", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "own-" })
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 3 })
+    const rows = await db.query(
+      `select t.user_id, c.user_id as charged, e.user_id as told
+       from credits.transactions t
+       left join credits.sync_charges c on c.transaction_id = t.id
+       left join credits.events e on e.data ->> 'transactionId' = t.id::text
+       where t.user_id like 'own-%' and t.app_id = 'sync' order by 1`
+    )
+    expect(rows).toEqual(["own-1", "own-2", "own-3"].map((id) => ({ user_id: id, charged: id, told: id })))
+  })
+
   test("comes at the instant it is due and not a millisecond before, and once", async () => {
     await alone()
     await subscribed(5)
@@ -477,4 +491,13 @@ test("a warning says the price of the interval, whichever it is", async () => {
     )
     expect(event).toMatchObject({ type: "sync.renewal_at_risk", data: { required, available } })
   }
+})
+
+test("who can pay takes nobody's place among the warned", async () => {
+  await alone()
+  await subscribers(db, { count: 1, credits: 30, dueAt: later(2), prefix: "able-" })
+  await subscribers(db, { count: 1, credits: 29, dueAt: later(3), prefix: "unable-" })
+  await db.call("sync.charge_due", { now: later(1), limit: 1 })
+  expect(await eventsOf(db, "able-1")).toEqual([])
+  expect(await eventsOf(db, "unable-1")).toEqual(["sync.renewal_at_risk"])
 })
