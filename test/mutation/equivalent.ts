@@ -18,6 +18,8 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "events.claim/where-part-44ff6b",
+      "events.claim/where-part-499714",
       "ops.verify_purchases/on-part-158cea",
       "ops.verify_purchases/on-part-3cebda",
       "stripe.due_refunds/where-part-b07c33",
@@ -35,15 +37,25 @@ const reasons: ReadonlyArray<Reason> = [
     why: "`on conflict do nothing` takes the second row of one statement as well"
   },
   {
-    matches: ids("gifts.created_by/order-by-74a9d1", "stripe.due_purchases/order-by-1fe9a1"),
-    why: "one of two `order by` that say the same, of which either is enough"
+    matches: ids(
+      "gifts.created_by/order-by-74a9d1",
+      "gifts.created_by/order-by-7e0b3d",
+      "gifts.received_by/order-by-7a7145",
+      "sync.details/order-by-6a7a17",
+      "stripe.due_purchases/order-by-1fe9a1"
+    ),
+    why: "one of several `order by` that say the same, of which another is enough"
   },
   {
-    matches: ids("credits.history/coalesce-9ee1b7"),
+    matches: ids(
+      "credits.history/coalesce-9ee1b7",
+      "gifts.created_by/coalesce-dd63ad",
+      "gifts.received_by/coalesce-ac8d10"
+    ),
     why: "`unnest(null)` gives no rows, as an empty array does"
   },
   {
-    matches: ids("gifts.cancel/lock-93aaea"),
+    matches: ids("gifts.cancel/lock-93aaea", "gifts.redeem/lock-2a96aa", "gifts.redeem_pending/lock-188852"),
     why: "whoever changes a gift has locked its giver's balance before, so the gift's own lock never waits"
   },
   {
@@ -74,12 +86,52 @@ const reasons: ReadonlyArray<Reason> = [
     why: "the limit only stops the counting early"
   },
   {
-    matches: ids("sync.charge_due/exit-b5d200"),
-    why: "a pass over nobody charges nobody, and the exit after it ends the loop"
+    matches: ids("sync.charge_due/exit-b5d200", "sync.charge_due/exit-7142ce"),
+    why: "a pass over nobody charges nobody, and only such a pass does: either exit alone ends the loop"
   },
   {
-    matches: ids("sync.warn_at_risk/comparison-4ed3c0", "sync.warn_at_risk/where-part-f46644"),
-    why: "a first look without locks, repeated under them: either alone leaves out who can pay"
+    matches: ids("sync.charge_due/comparison-406fd4", "sync.charge_due/sign-43b70e", "sync.charge_due/sign-115820"),
+    why: "a limit that is used up leaves a limit of 0, which finds nobody, and that ends the loop"
+  },
+  {
+    matches: ids("sync.warn_at_risk/comparison-4538b5"),
+    why: "a time that isn't later than now wasn't found by the look before it"
+  },
+  {
+    matches: ids("sync.charge_batch/comparison-3ff06f", "sync.charge_batch/comparison-9cb989"),
+    why: "what is done for nobody writes nothing"
+  },
+  {
+    matches: ids("sync.charge_batch/where-01e2cb"),
+    why: "who comes here was found due under the subscription's own lock"
+  },
+  {
+    matches: ids("sync.start/when-cd7bf8"),
+    why: "within paid time its end is what anchor and months come to, as written before"
+  },
+  {
+    matches: ids("gifts.redeem/if-1c6abb"),
+    why: "a user redeems one at a time (`gifts.check_misses`), so no redeem of the same key came in between"
+  },
+  {
+    matches: ids(
+      "gifts.redeem_pending/limit-0ccba2",
+      "gifts.created_by/limit-213f5c",
+      "gifts.received_by/limit-4ade31"
+    ),
+    why: "the limit only bounds the search: what is beyond it is cut off by what uses the rows"
+  },
+  {
+    matches: ids("gifts.lock_balances/distinct-4fe0b9"),
+    why: "to lock a balance twice is to lock it once"
+  },
+  {
+    matches: ids("gifts.new_code/order-by-d0c8bd"),
+    why: "random symbols are as random in another order"
+  },
+  {
+    matches: ids("gifts.expire/order-by-734484"),
+    why: "with `skip locked` nobody waits, so no order of locks can make a circle"
   }
 ]
 

@@ -29,7 +29,7 @@ export const holding = async (db: TestDatabase, text: string, values: ReadonlyAr
   }
   onTestFinished(release)
   const pid: number = rows[0].pid
-  return { pid, release }
+  return { pid, query: (more: string) => holder.query(more), release }
 }
 
 /** A session of its own within a test; it ends with the test, its transaction rolled back if still open. */

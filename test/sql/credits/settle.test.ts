@@ -125,10 +125,13 @@ test("holds that expire", async () => {
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 10, held: 0 })
 })
 
-test("not before there is enough", async () => {
+test("not before there is enough, holds taken off", async () => {
   const { userId } = await paused(0)
+  await db.call("credits.grant", { userId, amount: 20, reason: "test", referenceId: "held", now })
+  await db.call("credits.reserve", { userId, amount: 20, reason: "test", now })
   await db.call("credits.grant", { userId, amount: 29, reason: "test", referenceId: "a", now })
   expect(await outcome(userId)).toEqual(stillPaused)
+  expect(await db.query("select from credits.sync_charge_errors where user_id = $1", [userId])).toEqual([])
   await db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: "b", now })
   expect(await outcome(userId)).toEqual(resumed)
 })

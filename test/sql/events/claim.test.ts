@@ -105,6 +105,19 @@ test("gives the earlier one first, wherever its row lies", async () => {
   expect(await deliverer.call("events.claim", { now: after(100) })).toMatchObject([{ type: "a.one", attempt: 2 }])
 })
 
+test("answers in the order in which they happened, however the rows are found", async () => {
+  for (const userId of ["zoe", "ann", "bob"]) await emit(userId, "a.one")
+  const deliverer = await unindexed(db)
+  // Merged by user, if by anything.
+  await deliverer.query("set enable_hashjoin = off")
+  await deliverer.query("set enable_nestloop = off")
+  expect(await deliverer.call("events.claim", { now: start })).toMatchObject([
+    { userId: "zoe" },
+    { userId: "ann" },
+    { userId: "bob" }
+  ])
+})
+
 test("puts off what stands behind an earlier one until that one is tried again, or the lease is over", async () => {
   await emit("ann", "a.one")
   await failed(only(await claim(0)), 1)

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { session } from "../../support/session.ts"
 import { after, hours, only, outbox } from "./outbox.ts"
 
 const db = await database()
@@ -37,4 +38,18 @@ test("wakes the user's next event, and not those behind it", async () => {
     { type: "a.two", deliver_at: after(1) },
     { type: "a.three", deliver_at: after(60) }
   ])
+})
+
+test("is said of one user's events one at a time, whichever they are; of another user's at once", async () => {
+  for (const userId of ["ann", "ann", "bob"]) await emit(userId, "a.one")
+  const [event, other] = await claim(0)
+  const say = { userId: "ann", id: event?.id, now: after(1) }
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("events.failed", { ...say, error: "HTTP 500" })
+  await db.call("events.delivered", { ...say, userId: "bob", id: other?.id })
+  const later = b.call("events.delivered", { ...say, id: 0 })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await later).toEqual({ delivered: true })
 })

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { session } from "../../support/session.ts"
 import { after, hours, only, outbox, start, types } from "./outbox.ts"
 
 const db = await database()
@@ -76,4 +77,18 @@ test("says nothing of anybody else's event, nor of one that nobody has claimed",
   const claimed = await row(event)
   expect(await failed({ ...event, userId: "bob" }, 1)).toEqual(nothing)
   expect(await row(event)).toEqual(claimed)
+})
+
+test("is said of one user's events one at a time, whichever they are; of another user's at once", async () => {
+  for (const userId of ["ann", "ann", "bob"]) await emit(userId, "a.one")
+  const [event, other] = await claim(0)
+  const say = { userId: "ann", id: event?.id, error: "HTTP 500", now: after(1) }
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("events.failed", { ...say, error: "HTTP 500" })
+  await db.call("events.failed", { ...say, userId: "bob", id: other?.id })
+  const later = b.call("events.failed", { ...say, id: 0 })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await later).toEqual({ parked: false, nextAttemptAt: null })
 })

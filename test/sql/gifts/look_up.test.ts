@@ -80,6 +80,13 @@ test("has 30 misses a minute for each address, then refuses hits too (CR205)", a
   expect(await db.refused("gifts.look_up", { code: nobodysCode, ...at(60) })).toEqual(tooManyMisses(1))
 })
 
+test("counts by the time, in whatever order the clocks of two servers told it", async () => {
+  const at = (seconds: number) => ({ client: "192.0.2.8", now: new Date(Date.UTC(2026, 5, 1, 12, 0, seconds)) })
+  await lookUp(nobodysCode, at(20))
+  for (let n = 0; n < 29; n++) await lookUp(nobodysCode, at(10))
+  expect(await db.refused("gifts.look_up", { code: nobodysCode, ...at(30) })).toEqual(tooManyMisses(40))
+})
+
 test("never counts a hit", async () => {
   const { gift } = await given(db, 30)
   for (let hit = 0; hit < 40; hit++) expect((await lookUp(gift.code, { client: "192.0.2.3" })).found).toBe(true)

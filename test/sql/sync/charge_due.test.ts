@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
 import { holding, unindexed } from "../../support/session.ts"
+import { eventually } from "../../support/wait.ts"
 import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
 
 const db = await database()
@@ -15,6 +16,10 @@ const subscribed = async (months: number, settings: object = {}) => {
   await db.call("sync.activate", { userId, now, ...settings })
   return userId
 }
+
+/** How often it was said that the user's renewal is at risk. */
+const atRisk = async (userId: string) =>
+  (await eventsOf(db, userId)).filter((type) => type === "sync.renewal_at_risk").length
 
 /** Each test is alone with its subscriptions: those of the tests before it are over. */
 const alone = async () => {
@@ -247,12 +252,11 @@ describe("the limit", () => {
     const userId = await subscribed(2)
     const other = await subscribed(what === "pauses" ? 1 : 2)
     if (what === "is broken") await poison(other)
-    const atRisk = await subscribed(1, { now: later(2) })
-    const warned = async () => (await eventsOf(db, atRisk)).includes("sync.renewal_at_risk")
+    const poor = await subscribed(1, { now: later(2) })
     expect(await db.call("sync.charge_due", { now: later(28), limit: 2 })).toMatchObject({ charged: 1, total: 2 })
-    expect(await warned()).toBe(false)
+    expect(await atRisk(poor)).toBe(0)
     expect(await db.call("sync.charge_due", { now: later(28), limit: 1 })).toEqual(nothing)
-    expect(await warned()).toBe(true)
+    expect(await atRisk(poor)).toBe(1)
     if (what === "is broken") await heal()
     expect(await chargesOf(db, userId)).toHaveLength(2)
   })
@@ -413,9 +417,6 @@ describe("the server's trouble", () => {
 })
 
 describe("renewal at risk", () => {
-  const atRisk = async (userId: string) =>
-    (await eventsOf(db, userId)).filter((type) => type === "sync.renewal_at_risk").length
-
   test("is said once a period, three days before a charge that the balance can't meet", async () => {
     await alone()
     const userId = await subscribed(1)
@@ -500,4 +501,47 @@ test("who can pay takes nobody's place among the warned", async () => {
   await db.call("sync.charge_due", { now: later(1), limit: 1 })
   expect(await eventsOf(db, "able-1")).toEqual([])
   expect(await eventsOf(db, "unable-1")).toEqual(["sync.renewal_at_risk"])
+})
+
+describe("a warning that waits for who is writing, step by step", () => {
+  /** It has looked without locks and waits for the balances while `meanwhile` is done; what it then says of the user. */
+  const warnedAfter = async (userId: string, at: Date, meanwhile: ReadonlyArray<string>) => {
+    const before = await atRisk(userId)
+    const writer = await holding(db, "lock table credits.balances in exclusive mode")
+    const warner = await db.pool.connect()
+    try {
+      const [{ pid }] = (await warner.query("select pg_backend_pid() as pid")).rows
+      const warned = warner.query("select sync.warn_at_risk($1, 10)", [at])
+      await eventually(
+        async () => (await db.query("select pg_blocking_pids($1) as pids", [pid]))[0].pids,
+        (pids: ReadonlyArray<number>) => pids.includes(writer.pid)
+      )
+      for (const statement of meanwhile) await writer.query(statement)
+      await writer.release()
+      await warned
+    } finally {
+      warner.release()
+    }
+    return (await atRisk(userId)) - before
+  }
+
+  test("is for who is still at risk", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    expect(await warnedAfter(userId, later(27), [])).toBe(1)
+  })
+
+  test("isn't for who has got credits meanwhile", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    const grant = `select credits.grant('${userId}', 30, 'test', 'more')`
+    expect(await warnedAfter(userId, later(27), [grant])).toBe(0)
+  })
+
+  test("isn't for who has been paused meanwhile", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    const charge = `select sync.charge_due('${later(28).toISOString()}')`
+    expect(await warnedAfter(userId, later(27), [charge])).toBe(0)
+  })
 })

@@ -85,3 +85,22 @@ test("a period that ends at that moment is over; one that ends a moment later is
     expect(anchor).toEqual(at < end ? now : at)
   }
 })
+
+test("what lay underneath and isn't active is as it was, whenever its paid time ended", async () => {
+  const userId = await db.userWith(30)
+  await db.call("sync.activate", { userId, now })
+  await db.call("sync.charge_due", { now: later(30) })
+  const underneath = async () => {
+    const [row] = await db.query(
+      `select status, interval, anchor, months_paid, paid_until, paused_at, next_charge_at
+       from credits.sync_subscriptions where user_id = $1`,
+      [userId]
+    )
+    return row
+  }
+  const before = await underneath()
+  expect(before).toMatchObject({ status: "paused", anchor: now })
+  await db.call("sync.gift", { userId, by: "admin-1", now: later(31) })
+  await db.call("sync.revoke_gift", { userId, by: "admin-1", now: later(40) })
+  expect(await underneath()).toEqual(before)
+})
