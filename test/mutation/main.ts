@@ -253,15 +253,18 @@ const plan = async (functions: ReadonlyArray<{ readonly object: string; readonly
     for (const [reached, steps] of distance) {
       for (const caller of callers(reached)) if (!distance.has(caller)) distance.set(caller, steps + 1)
     }
-    const far = 100
+    const [ofTheSchema, far] = [50, 100]
     const rank = (file: string) => {
       const { milliseconds: cost } = all.find((each) => each.file === file) ?? { milliseconds: 0 }
       // What only happens when two meet is for the tests of that.
       if (locks.has(rule) && file.startsWith("test/races/")) return 1.5
       if (file === "test/sql/limits.test.ts") return 0.5
       const [, mirrored = ""] = /^test\/sql\/(\w+\/\w+)\.test\.ts$/.exec(file) ?? []
-      const steps =
-        distance.get(mirrored.replace("/", ".")) ?? (file.startsWith(`test/sql/${schema}/${name}`) ? 1 : far)
+      const here = [
+        { folder: `test/sql/${schema}/${name}`, rank: 1 },
+        { folder: `test/sql/${schema}/`, rank: ofTheSchema }
+      ].find(({ folder }) => file.startsWith(folder))
+      const steps = distance.get(mirrored.replace("/", ".")) ?? here?.rank ?? far
       return steps + cost / 10_000
     }
     const near = touching(object).toSorted((a, b) => rank(a) - rank(b))
