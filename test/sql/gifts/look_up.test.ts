@@ -45,8 +45,11 @@ test("shows what has become of a gift", async () => {
   await db.call("gifts.redeem", { userId: "reader", code: redeemed.gift.code })
   const cancelled = await given(db, 1)
   await db.call("gifts.cancel", { userId: cancelled.creatorId, giftId: cancelled.gift.id })
-  expect((await lookUp(redeemed.gift.code)).gift).toMatchObject({ status: "redeemed", redeemed: true })
-  expect((await lookUp(cancelled.gift.code)).gift).toMatchObject({ status: "cancelled", redeemed: false })
+  // For good: neither expires any more.
+  for (const now of [redeemed.gift.createdAt, daysAfter(redeemed.gift.createdAt, 1000)]) {
+    expect((await lookUp(redeemed.gift.code, { now })).gift).toMatchObject({ status: "redeemed", redeemed: true })
+    expect((await lookUp(cancelled.gift.code, { now })).gift).toMatchObject({ status: "cancelled", redeemed: false })
+  }
 })
 
 test("shows a gift past its expiry as expired, swept or not", async () => {
