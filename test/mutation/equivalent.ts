@@ -20,6 +20,7 @@ const reasons: ReadonlyArray<Reason> = [
     matches: ids(
       "events.claim/where-part-44ff6b",
       "events.claim/where-part-499714",
+      "events.wake_next/where-part-2bab9f",
       "ops.verify_purchases/on-part-158cea",
       "ops.verify_purchases/on-part-3cebda",
       "stripe.due_refunds/where-part-b07c33",
@@ -96,6 +97,10 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids("sync.warn_at_risk/comparison-4538b5"),
     why: "a time that isn't later than now wasn't found by the look before it"
+  },
+  {
+    matches: ids("events.wake_next/where-part-252a1b", "events.wake_next/comparison-98d627"),
+    why: "what is due by now stays as it is, by `least`"
   },
   {
     matches: ids("sync.charge_batch/comparison-3ff06f", "sync.charge_batch/comparison-9cb989"),

@@ -75,3 +75,18 @@ export const unindexed = async (db: TestDatabase, role: Role = "mana_service"): 
   for (const scan of ["indexscan", "indexonlyscan", "bitmapscan"]) await made.query(`set enable_${scan} = off`)
   return made
 }
+
+/** What a statement has the server's log say besides its answer. */
+export const warningsOf = async (db: TestDatabase, text: string, values: ReadonlyArray<unknown> = []) => {
+  const client = await db.pool.connect()
+  const warnings: Array<string | undefined> = []
+  const note = ({ message }: { readonly message?: string | undefined }) => void warnings.push(message)
+  client.on("notice", note)
+  try {
+    await client.query(text, [...values])
+  } finally {
+    client.off("notice", note)
+    client.release()
+  }
+  return warnings
+}

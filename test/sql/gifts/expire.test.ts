@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { daysAfter, events, given, movements } from "../../support/gifts.ts"
 import { invalid } from "../../support/refusals.ts"
-import { holding, session, unindexed } from "../../support/session.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
 
 const db = await database()
 const nothing = { expired: 0, totalCredits: 0, failed: 0 }
@@ -130,6 +130,7 @@ test("goes on after one that fails, which stays in escrow", async () => {
     for each row when (new.id = '${poisoned.gift.id}') execute function public.fail()`)
   expect(await db.call("gifts.expire", { now: end })).toEqual({ expired: 1, totalCredits: 20, failed: 1 })
   expect(await db.balanceRow(poisoned.creatorId)).toMatchObject({ balance: 0 })
+  expect(await warningsOf(db, "select gifts.expire($1)", [end])).toEqual([expect.stringContaining(poisoned.gift.id)])
   await db.verify()
   await db.query("drop trigger poisoned on gifts.gift_codes; drop function public.fail()")
   expect(await db.call("gifts.expire", { now: end })).toEqual({ ...nothing, expired: 1, totalCredits: 10 })

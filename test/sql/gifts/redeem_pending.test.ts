@@ -3,7 +3,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { daysAfter, events, given } from "../../support/gifts.ts"
 import { badTexts, invalid } from "../../support/refusals.ts"
-import { holding, session, unindexed } from "../../support/session.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
 
 const db = await database()
 const somebody = () => ({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.org` })
@@ -94,6 +94,14 @@ test("locks balances in order, whoever gave what first", async () => {
   expect(await redeemed).toMatchObject({ redeemed: 7 })
 })
 
+test("takes a gift until its expiry, and leaves it from then on", async () => {
+  const ben = somebody()
+  const { gift } = await given(db, 10, { targetEmail: ben.email })
+  const at = (milliseconds: number) => new Date(new Date(gift.expiresAt).getTime() + milliseconds)
+  expect(await db.call("gifts.redeem_pending", { ...ben, now: at(0) })).toEqual(nothing)
+  expect(await db.call("gifts.redeem_pending", { ...ben, now: at(-1) })).toMatchObject({ redeemed: 1 })
+})
+
 test("waits for a cancel under way, and leaves what that took back", async () => {
   const ben = somebody()
   const [first] = await givenTo(ben.email, 10, 20)
@@ -145,6 +153,9 @@ test("goes on after one that fails, which stays as it was", async () => {
     for each row when (new.gift_id = '${id}') execute function public.fail()`)
   expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 2, totalCredits: 40, failed: 1 })
   await db.verify()
+  expect(await warningsOf(db, "select gifts.redeem_pending($1, $2)", [ben.userId, ben.email])).toEqual([
+    expect.stringContaining(id)
+  ])
   await db.query("drop trigger poisoned on gifts.gift_redemptions; drop function public.fail()")
   expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 1, totalCredits: 20 })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { refusedBy } from "../../support/refusals.ts"
+import { invalid, refusedBy } from "../../support/refusals.ts"
 import { holding, session } from "../../support/session.ts"
 import { chargesOf, eventsOf } from "./subscribers.ts"
 
@@ -171,4 +171,10 @@ test.each([
     sqlstate: "CR001",
     detail: { issues: [{ path, message }] }
   })
+})
+
+test("refuses an interval that isn't for sale first, whatever else there is to refuse (CR001)", async () => {
+  const userId = await db.userWith(100)
+  await db.call("sync.activate", { userId })
+  expect(await db.refused("sync.activate", { userId, interval: "weekly" })).toEqual(invalid("interval"))
 })

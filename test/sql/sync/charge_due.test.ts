@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
-import { holding, unindexed } from "../../support/session.ts"
+import { holding, unindexed, warningsOf } from "../../support/session.ts"
 import { eventually } from "../../support/wait.ts"
 import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
 
@@ -332,6 +332,9 @@ describe("a broken row", () => {
     await subscribers(db, { count: 1, credits: 60, dueAt: later(1), prefix: "hermit-" })
     await poison("^hermit-")
     expect(await db.call("sync.charge_due", { now: later(1) })).toEqual({ ...nothing, errors: 1, total: 1 })
+    const again = (milliseconds: number) => new Date(later(1).getTime() + 3_600_000 + milliseconds)
+    expect(await db.call("sync.charge_due", { now: again(-1) })).toEqual(nothing)
+    expect(await db.call("sync.charge_due", { now: again(0) })).toEqual({ ...nothing, errors: 1, total: 1 })
     await heal()
   })
 })
@@ -413,6 +416,9 @@ describe("the server's trouble", () => {
       create trigger bad before insert on credits.events
       for each row when (new.user_id = '${poor}') execute function public.bad()`)
     expect(await db.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    expect(await warningsOf(db, "select sync.charge_due($1)", [later(28)])).toEqual([
+      expect.stringContaining("bad event")
+    ])
     await db.query("drop function public.bad() cascade")
     expect(await chargesOf(db, due)).toHaveLength(2)
   })
@@ -496,12 +502,14 @@ test("a warning says the price of the interval, whichever it is", async () => {
   }
 })
 
-test("who can pay takes nobody's place among the warned", async () => {
+test("who can pay, or is due already, takes nobody's place among the warned", async () => {
   await alone()
+  await subscribers(db, { count: 1, credits: 10, dueAt: later(1), prefix: "broken-" })
+  await db.query("select sync.record_error('broken-1', 'P0001', 'test', $1)", [later(1)])
   await subscribers(db, { count: 1, credits: 30, dueAt: later(2), prefix: "able-" })
   await subscribers(db, { count: 1, credits: 29, dueAt: later(3), prefix: "unable-" })
   await db.call("sync.charge_due", { now: later(1), limit: 1 })
-  expect(await eventsOf(db, "able-1")).toEqual([])
+  for (const userId of ["broken-1", "able-1"]) expect(await eventsOf(db, userId)).toEqual([])
   expect(await eventsOf(db, "unable-1")).toEqual(["sync.renewal_at_risk"])
 })
 
