@@ -33,6 +33,9 @@ test("answers the balance as it was at any time, that instant included", async (
   await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "r", now: time(1) })
   await db.call("credits.use", { userId, amount: 30, appId: "chat", description: "An answer", now: time(2) })
   const hold = { userId, amount: 20, reason: "a call", expiresInSeconds: 3600 }
+  const other = await db.userWith(0)
+  await db.call("credits.grant", { userId: other, amount: 100, reason: "test", referenceId: "r", now: time(1) })
+  await db.call("credits.reserve", { ...hold, userId: other, now: time(2) })
   const committed = await db.call("credits.reserve", { ...hold, now: time(3) })
   const released = await db.call("credits.reserve", { ...hold, amount: 1, now: time(4) })
   await db.call("credits.commit", { reservationId: committed.reservationId, amount: 15, now: time(5) })

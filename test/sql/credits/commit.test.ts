@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badTexts, invalid, nobodysId, noReservation, reservationClosed } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 
 const db = await database()
 
@@ -183,4 +184,11 @@ test("says that the balance is low when it takes it below the threshold, and onl
   expect(await take(1)).toEqual([{ balance: 59, threshold: 60 }])
   expect(await take(1)).toHaveLength(1)
   await db.query("update credits.settings set low_balance_threshold = null")
+})
+
+test("gives what it doesn't charge back to the cap it was counted against", async () => {
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const { reservationId } = await held({ serviceKeyId })
+  await db.call("credits.commit", { reservationId, amount: 15, now })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 15 })
 })

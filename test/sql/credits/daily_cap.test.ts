@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest"
 import { database, refusalOf } from "../../support/database.ts"
 import { capReached, keyReused, notEnough } from "../../support/refusals.ts"
-import { createKey } from "../../support/service-keys.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 import { holding, session } from "../../support/session.ts"
 
 const db = await database()
@@ -29,12 +29,7 @@ const refusedUse = (who: Capped, amount: number, more: object = {}) =>
 const reserve = async (who: Capped, amount: number, more: object = {}) =>
   (await db.call("credits.reserve", { ...hold, ...who, amount, ...more })).reservationId
 
-const days = async ({ serviceKeyId }: Capped) => {
-  const rows = await db.query("select day::text, spent from credits.service_key_days where key_id = $1 order by day", [
-    serviceKeyId
-  ])
-  return Object.fromEntries(rows.map(({ day, spent }) => [day, spent]))
-}
+const days = ({ serviceKeyId }: Capped) => spentOn(db, serviceKeyId)
 
 const useMany = (items: ReadonlyArray<object>, more: object = {}) =>
   db.call("credits.use_many", { items, caller: "service:chat", isCapped: true, now, ...more })

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 import { session, unindexed } from "../../support/session.ts"
 
 const db = await database()
@@ -73,6 +74,16 @@ test("skips a user whom somebody is using, without waiting", async () => {
     client.release()
   }
   expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+})
+
+test("gives what was held back to the caps it was counted against", async () => {
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const userId = await db.userWith(100)
+  for (const amount of [10, 20]) {
+    await db.call("credits.reserve", { userId, amount, reason: "a call", expiresInSeconds: amount, serviceKeyId, now })
+  }
+  await expire({ now: after(10) })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 20 })
 })
 
 test("keeps nobody waiting whose holds aren't over", async () => {
