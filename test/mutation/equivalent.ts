@@ -18,6 +18,7 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "credits.lock_reservation/where-part-1161bd",
       "events.claim/where-part-44ff6b",
       "events.claim/where-part-499714",
       "events.wake_next/where-part-2bab9f",
@@ -30,7 +31,7 @@ const reasons: ReadonlyArray<Reason> = [
     why: "the user beside an id that is unique by itself is there for the index"
   },
   {
-    matches: ids("credits.init/statement-c5ac3a"),
+    matches: ids("credits.init/statement-c5ac3a", "credits.init/number-e1ac17"),
     why: "`credits.lock_balance`, called next, refuses the same with the same words"
   },
   {

@@ -101,6 +101,7 @@ test("refuses another amount once it is committed (CR007)", async () => {
   const closed = reservationClosed(reservationId, "committed")
   expect(await db.refused("credits.commit", { reservationId, now })).toEqual(closed)
   expect(await db.refused("credits.commit", { reservationId, amount: 14, now })).toEqual(closed)
+  expect(await db.refused("credits.commit", { reservationId, amount: 14, now: expiresAt })).toEqual(closed)
 })
 
 test("refuses a hold that was released (CR007)", async () => {
@@ -191,4 +192,15 @@ test("gives what it doesn't charge back to the cap it was counted against", asyn
   const { reservationId } = await held({ serviceKeyId })
   await db.call("credits.commit", { reservationId, amount: 15, now })
   expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 15 })
+})
+
+test("what it sets free goes to what waited for credits", async () => {
+  const userId = await db.userWith(70)
+  await db.call("sync.activate", { userId, autoResume: true, now: new Date("2026-01-01T12:00:00Z") })
+  const hold = { userId, amount: 40, reason: "a call", now }
+  const { reservationId } = await db.call("credits.reserve", hold)
+  await db.call("sync.charge_due", { now })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: false })
+  expect(await db.call("credits.commit", { reservationId, amount: 3, now })).toMatchObject({ balance: 7 })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: true })
 })

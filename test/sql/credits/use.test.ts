@@ -178,6 +178,8 @@ test("refuses a price beyond 1,000,000,000 (CR001)", async () => {
   const request = { userId, ...debit, amount: null, operation: "satellite" }
   expect(await db.refused("credits.use", { ...request, quantity: 1001 })).toEqual(invalid("quantity"))
   expect(await db.refused("credits.use", { ...request, quantity: 1000 })).toEqual(notEnough(1_000_000_000, 100))
+  await db.query("update credits.operations set credits = 1001 where operation = 'satellite'")
+  expect(await db.refused("credits.use", { ...request, quantity: 999_001 })).toEqual(invalid("quantity"))
 })
 
 test.each(badAmounts)("refuses an amount of $amount (CR001)", async ({ amount }) => {
