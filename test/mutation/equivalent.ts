@@ -18,7 +18,9 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "credits.commit/where-part-3b2fe3",
       "credits.lock_reservation/where-part-1161bd",
+      "credits.release/where-part-5c33f9",
       "events.claim/where-part-44ff6b",
       "events.claim/where-part-499714",
       "events.wake_next/where-part-2bab9f",
@@ -121,11 +123,48 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "credits.history/limit-4095ec",
       "gifts.redeem_pending/limit-0ccba2",
       "gifts.created_by/limit-213f5c",
       "gifts.received_by/limit-4ade31"
     ),
     why: "the limit only bounds the search: what is beyond it is cut off by what uses the rows"
+  },
+  {
+    matches: ids("credits.commit/lock-6ad4f8", "credits.pay_debts/lock-324ecb", "credits.pay_debts/lock-b1b76d"),
+    why: "the balance is locked by then, by the caller or by `credits.lock_reservation`"
+  },
+  {
+    matches: ids(
+      "credits.balance_at/comparison-b886e6",
+      "credits.balance_at/comparison-f35d8d",
+      "credits.post/comparison-2f11a7"
+    ),
+    why: "the ledger takes no row of 0 credits (`transactions_amount_check`)"
+  },
+  {
+    matches: ids("credits.check_metadata/if-990bc5", "credits.history/if-part-295a72"),
+    why: "null passes the checks after it as well: compared with anything it is null, which is no offence"
+  },
+  {
+    matches: ids("credits.commit/if-part-e5215f"),
+    why: "only a committed hold has a committed amount (`reservations_committed_check`)"
+  },
+  {
+    matches: ids("credits.price/if-part-bc2bae"),
+    why: "`credits.amount_to_charge`, which alone calls it, says 1 where nothing was said"
+  },
+  {
+    matches: ids("credits.refundable_charge/where-part-8efe49"),
+    why: "what is related to a usage row is a refund: gifts and clawbacks are related to rows of other types"
+  },
+  {
+    matches: ids("credits.lock_caps/where-part-8bc405"),
+    why: "caps that weren't asked for find no locked day to be joined with"
+  },
+  {
+    matches: ids("credits.write_caps/where-part-808464"),
+    why: "to write what is there changes nothing"
   },
   {
     matches: ids("gifts.lock_balances/distinct-4fe0b9"),
@@ -136,7 +175,7 @@ const reasons: ReadonlyArray<Reason> = [
     why: "random symbols are as random in another order"
   },
   {
-    matches: ids("gifts.expire/order-by-734484"),
+    matches: ids("credits.expire_reservations/order-by-7bd8ef", "gifts.expire/order-by-734484"),
     why: "with `skip locked` nobody waits, so no order of locks can make a circle"
   }
 ]

@@ -257,7 +257,7 @@ const plan = async (functions: ReadonlyArray<{ readonly object: string; readonly
     const rank = (file: string) => {
       const { milliseconds: cost } = all.find((each) => each.file === file) ?? { milliseconds: 0 }
       // What only happens when two meet is for the tests of that.
-      if (locks.has(rule) && file.startsWith("test/races/")) return 1.5
+      if ((options.survivors || locks.has(rule)) && file.startsWith("test/races/")) return 1.5
       if (file === "test/sql/limits.test.ts") return 0.5
       const [, mirrored = ""] = /^test\/sql\/(\w+\/\w+)\.test\.ts$/.exec(file) ?? []
       const here = [

@@ -57,6 +57,8 @@ test("answers the balance as it was at any time, that instant included", async (
   expect(await at(time(6))).toEqual([55, 0, 100, 45])
   expect(await at(time(7))).toEqual([53, 2, 100, 45])
   expect(await at(time(8))).toEqual([55, 0, 100, 45])
+  await db.call("credits.reserve", { ...hold, amount: 3, now: time(9) })
+  expect(await at(time(9))).toEqual([52, 3, 100, 45])
   expect(await db.call("credits.balance", { userId, at: time(60) })).toEqual(
     await db.call("credits.balance", { userId })
   )

@@ -194,13 +194,19 @@ test("gives what it doesn't charge back to the cap it was counted against", asyn
   expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 15 })
 })
 
-test("what it sets free goes to what waited for credits", async () => {
-  const userId = await db.userWith(70)
-  await db.call("sync.activate", { userId, autoResume: true, now: new Date("2026-01-01T12:00:00Z") })
-  const hold = { userId, amount: 40, reason: "a call", now }
-  const { reservationId } = await db.call("credits.reserve", hold)
+test("what it sets free goes to what waited for credits; charged in full, it sets nothing free", async () => {
+  const userId = await db.userWith(110)
+  await db.call("sync.activate", { userId, now: new Date("2026-01-01T12:00:00Z") })
+  const hold = async (amount: number) =>
+    (await db.call("credits.reserve", { userId, amount, reason: "a call", now })).reservationId
+  const [whole, part, released] = [await hold(1), await hold(39), await hold(40)]
   await db.call("sync.charge_due", { now })
-  expect(await db.call("sync.status", { userId })).toMatchObject({ active: false })
-  expect(await db.call("credits.commit", { reservationId, amount: 3, now })).toMatchObject({ balance: 7 })
-  expect(await db.call("sync.status", { userId })).toMatchObject({ active: true })
+  await db.call("credits.release", { reservationId: released, now })
+  // From here on it would go on with the next credits that come.
+  await db.call("sync.change_interval", { userId, interval: "monthly", autoResume: true, now })
+  const isActive = async () => (await db.call("sync.status", { userId })).active
+  await db.call("credits.commit", { reservationId: whole, now })
+  expect(await isActive()).toBe(false)
+  expect(await db.call("credits.commit", { reservationId: part, amount: 3, now })).toMatchObject({ balance: 46 })
+  expect(await isActive()).toBe(true)
 })
