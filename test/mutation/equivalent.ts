@@ -20,6 +20,8 @@ const reasons: ReadonlyArray<Reason> = [
     matches: ids(
       "credits.commit/where-part-3b2fe3",
       "credits.lock_reservation/where-part-1161bd",
+      "credits.pay_debts/on-part-d09e47",
+      "credits.refundable_charge/where-part-decacf",
       "credits.release/where-part-5c33f9",
       "events.claim/where-part-44ff6b",
       "events.claim/where-part-499714",
@@ -42,6 +44,7 @@ const reasons: ReadonlyArray<Reason> = [
   },
   {
     matches: ids(
+      "credits.history/order-by-0ec4ff",
       "gifts.created_by/order-by-74a9d1",
       "gifts.created_by/order-by-7e0b3d",
       "gifts.received_by/order-by-7a7145",
@@ -161,6 +164,10 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids("credits.lock_caps/where-part-8bc405"),
     why: "caps that weren't asked for find no locked day to be joined with"
+  },
+  {
+    matches: ids("credits.expire_reservations/where-dcaea3"),
+    why: "a hold that came through no key finds none to be joined with (`credits.free_caps`)"
   },
   {
     matches: ids("credits.write_caps/where-part-808464"),

@@ -216,7 +216,7 @@ test.each([
   { what: "a number", metadata: 1 },
   { what: "text", metadata: '"text"' },
   { what: "JSON's null", metadata: "null" },
-  { what: "more than 8 KiB", metadata: { text: "x".repeat(8182) } }
+  { what: "a byte more than 8 KiB", metadata: { text: "x".repeat(8181) } }
 ])("refuses metadata that is $what (CR001)", async ({ metadata }) => {
   const userId = await db.userWith(100)
   expect(await db.refused("credits.use", { userId, ...debit, metadata })).toEqual(invalid("metadata"))
