@@ -20,6 +20,7 @@ const reasons: ReadonlyArray<Reason> = [
     matches: ids(
       "credits.commit/where-part-3b2fe3",
       "credits.lock_reservation/where-part-1161bd",
+      "credits.open_debt/where-part-d29cc6",
       "credits.pay_debts/on-part-d09e47",
       "credits.refundable_charge/where-part-decacf",
       "credits.release/where-part-5c33f9",
@@ -45,6 +46,7 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids(
       "credits.history/order-by-0ec4ff",
+      "credits.history/order-by-1327f9",
       "gifts.created_by/order-by-74a9d1",
       "gifts.created_by/order-by-7e0b3d",
       "gifts.received_by/order-by-7a7145",
@@ -162,8 +164,8 @@ const reasons: ReadonlyArray<Reason> = [
     why: "what is related to a usage row is a refund: gifts and clawbacks are related to rows of other types"
   },
   {
-    matches: ids("credits.lock_caps/where-part-8bc405"),
-    why: "caps that weren't asked for find no locked day to be joined with"
+    matches: ids("credits.lock_caps/where-part-503361", "credits.lock_caps/where-part-8bc405"),
+    why: "keys that weren't asked for or have no cap find no locked day to be joined with"
   },
   {
     matches: ids("credits.expire_reservations/where-dcaea3"),

@@ -114,14 +114,15 @@ describe("many debits", () => {
   })
 
   test("each item counts against its own key, and those without one against none", async () => {
-    const [one, two] = [await capped(5), await capped(5)]
+    const [one, two] = [await capped(8), await capped(5)]
+    await use(one, 3)
     const { serviceKeyId: _none, ...keyless } = await capped(5)
     const answer = await useMany(
       [one, two, keyless, one, two, keyless].map((who) => ({ ...debit, ...who, amount: 3 })),
       { caller: null }
     )
     expect(outcomes(answer)).toEqual([true, true, true, false, false, true])
-    expect([await days(one), await days(two)]).toEqual([{ "2026-03-01": 3 }, { "2026-03-01": 3 }])
+    expect([await days(one), await days(two)]).toEqual([{ "2026-03-01": 6 }, { "2026-03-01": 3 }])
   })
 
   test("what an item says of a key counts only where the call says so", async () => {
