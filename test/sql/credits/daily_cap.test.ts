@@ -264,7 +264,7 @@ describe("at the same time", () => {
         name: "credits.use_many",
         args: {
           items: keys.toReversed().map((who) => ({ ...debit, ...who, amount: 1 })),
-          caller: null,
+          caller: "service:chat",
           isCapped: true,
           now
         }
