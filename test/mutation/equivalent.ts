@@ -47,6 +47,7 @@ const reasons: ReadonlyArray<Reason> = [
     matches: ids(
       "credits.history/order-by-0ec4ff",
       "credits.history/order-by-1327f9",
+      "credits.purchases/order-by-3174e6",
       "gifts.created_by/order-by-74a9d1",
       "gifts.created_by/order-by-7e0b3d",
       "gifts.received_by/order-by-7a7145",
@@ -170,6 +171,10 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids("credits.expire_reservations/where-dcaea3"),
     why: "a hold that came through no key finds none to be joined with (`credits.free_caps`)"
+  },
+  {
+    matches: ids("credits.pay_debts/if-105111"),
+    why: "who owes nothing has no purchase for which anything is owed, so nothing is paid after it"
   },
   {
     matches: ids("credits.write_caps/where-part-808464"),

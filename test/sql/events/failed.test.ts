@@ -92,3 +92,17 @@ test("is said of one user's events one at a time, whichever they are; of another
   await a.query("commit")
   expect(await later).toEqual({ parked: false, nextAttemptAt: null })
 })
+
+test("says nothing of a later event of the user that is on its way, when an earlier one is sent again", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  const first = only(await claim(0))
+  await delivered(first, 1)
+  const second = only(await claim(1))
+  await db.rows("ops.replay_event", { userId: "ann", id: first.id, now: after(2) }, "mana_ops")
+  const again = only(await claim(2))
+  expect(again.id).toBe(first.id)
+  const before = await row(second)
+  await failed(again, 3)
+  expect(await row(second)).toEqual(before)
+})

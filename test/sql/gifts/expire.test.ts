@@ -88,8 +88,9 @@ test("ends as a whole when the trouble is the server's, not a gift's", async () 
 
 test("returns several gifts of one giver in one run, in the order in which they were given", async () => {
   const now = year(2003)
-  const userId = await db.userWith(60)
+  const userId = await db.userWith(65)
   for (const totalCredits of [10, 20, 30]) await db.call("gifts.create", { userId, totalCredits, now })
+  const open = await db.call("gifts.create", { userId, totalCredits: 5, expirationDays: 92, now })
   // The first one lies last in the table.
   await db.query(
     `update gifts.gift_codes set expires_at = expires_at + interval '1 second'
@@ -98,11 +99,12 @@ test("returns several gifts of one giver in one run, in the order in which they 
   )
   const sweeper = await unindexed(db)
   expect(await sweeper.call("gifts.expire", { now: daysAfter(now, 91) })).toMatchObject({ expired: 3 })
-  expect(await db.balanceRow(userId)).toMatchObject({ balance: 60, version: 7 })
-  const rows = await db.query("select amount from credits.transactions where user_id = $1 order by seq offset 4", [
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 60, version: 8 })
+  await db.call("gifts.cancel", { userId, giftId: open.id, now })
+  const rows = await db.query("select amount from credits.transactions where user_id = $1 order by seq offset 5", [
     userId
   ])
-  expect(rows.map(({ amount }) => amount)).toEqual([10, 20, 30])
+  expect(rows.map(({ amount }) => amount)).toEqual([10, 20, 30, 5])
 })
 
 test("leaves a giver somebody has locked for the next run", async () => {

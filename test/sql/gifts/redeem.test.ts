@@ -171,6 +171,14 @@ test.each([
   expect(answer).toMatchObject({ creditsReceived: 30 })
 })
 
+test("pays a simple gift to whoever has the code, whatever their address is", async () => {
+  for (const emailVerified of [true, false, null]) {
+    const { gift } = await given(db, 30)
+    const request = { userId: somebody(), code: gift.code, email: "ben@example.org", emailVerified }
+    expect(await db.call("gifts.redeem", request)).toMatchObject({ creditsReceived: 30 })
+  }
+})
+
 test.each([
   { what: "no address", email: null, emailVerified: null },
   { what: "an empty address", email: "", emailVerified: true },

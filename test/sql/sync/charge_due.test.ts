@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
-import { holding, unindexed, warningsOf } from "../../support/session.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
 import { eventually } from "../../support/wait.ts"
 import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
 
@@ -353,6 +353,19 @@ describe("who is in use", () => {
       client.release()
     }
     expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
+  })
+
+  test("nobody waits who isn't due", async () => {
+    await alone()
+    const [due, notDue] = [await subscribed(2), await subscribed(2, { now: later(5) })]
+    const charger = await session(db)
+    await charger.query("begin")
+    expect(await charger.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    const free = await db.query("select user_id from credits.balances where user_id = any($1) for update skip locked", [
+      [due, notDue]
+    ])
+    expect(free).toEqual([{ user_id: notDue }])
+    await charger.query("commit")
   })
 
   test("so is whose subscription another run has", async () => {
