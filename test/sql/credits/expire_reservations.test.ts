@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
 import { createKey, spentOn } from "../../support/service-keys.ts"
-import { session, unindexed } from "../../support/session.ts"
+import { holding, session, unindexed } from "../../support/session.ts"
 
 const db = await database()
 
@@ -84,6 +84,25 @@ test("gives what was held back to the caps it was counted against", async () => 
   }
   await expire({ now: after(10) })
   expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 20 })
+})
+
+test("takes the caps it gives back to in order, whatever order the holds were made in", async () => {
+  const userId = await db.userWith(100)
+  const keys = await Promise.all(Array.from({ length: 8 }, () => createKey(db, { dailyCap: 50, now })))
+  const ids = keys.map(({ id }) => id).toSorted()
+  for (const serviceKeyId of ids.toReversed()) {
+    await db.call("credits.reserve", { userId, amount: 1, reason: "a call", expiresInSeconds: 60, serviceKeyId, now })
+  }
+  const days = "select from credits.service_key_days where key_id = any($1) for update"
+  const holder = await holding(db, days, [ids.slice(0, 1)])
+  const sweeper = await session(db)
+  // Sorted because it must be, not because the planner groups by sorting.
+  await sweeper.query("set enable_sort = off")
+  const swept = sweeper.call("credits.expire_reservations", { now: after(60) })
+  await sweeper.waitsFor(holder)
+  await db.query(`${days} nowait`, [ids.slice(1)])
+  await holder.release()
+  expect(await swept).toEqual({ expired: 8 })
 })
 
 test("keeps nobody waiting whose holds aren't over", async () => {
