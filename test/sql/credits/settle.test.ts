@@ -153,6 +153,15 @@ test("not while it is paused by hand", async () => {
   expect(await outcome(userId)).toEqual({ ...stillPaused, said: ["sync.paused", "sync.paused"] })
 })
 
+test("not while it is a gift", async () => {
+  const { userId } = await paused(0)
+  await db.call("sync.gift", { userId, by: "admin-1", now })
+  await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "a", now })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 100 })
+  expect(await chargesOf(db, userId)).toHaveLength(1)
+  expect(await db.query("select from credits.sync_charge_errors where user_id = $1", [userId])).toEqual([])
+})
+
 test("a broken subscription doesn't turn the credits away", async () => {
   const { userId } = await paused(0)
   await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
