@@ -177,6 +177,20 @@ const reasons: ReadonlyArray<Reason> = [
     why: "who owes nothing has no purchase for which anything is owed, so nothing is paid after it"
   },
   {
+    matches: ids(
+      "credits.balance/grant-382306",
+      "credits.history/grant-82debf",
+      "credits.packages/grant-e076db",
+      "credits.pricing/grant-2da1aa",
+      "credits.purchase/grant-f5d9aa",
+      "credits.purchases/grant-bd163c",
+      "credits.usage/grant-dfaf84",
+      "sync.details/grant-8eb267",
+      "sync.status/grant-38bee2"
+    ),
+    why: "`mana_ops` is one of `mana_readonly`, which is granted the same"
+  },
+  {
     matches: ids("credits.sync_subscriptions/not-null-33a3c4"),
     why: "generated from two conditions of `is null`, the column is never null"
   },
