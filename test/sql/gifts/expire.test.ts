@@ -60,6 +60,19 @@ test("keeps nobody waiting whose gifts it doesn't return", async () => {
   await db.call("gifts.cancel", { userId: later.creatorId, giftId: later.gift.id, now: daysAfter(now, 50) })
 })
 
+test("leaves a gift that was redeemed after it was found and before its giver was locked", async () => {
+  const now = year(2010)
+  const { creatorId, gift } = await given(db, 10, { now })
+  const writer = await holding(db, "lock table credits.balances in exclusive mode")
+  const sweeper = await session(db)
+  const swept = sweeper.call("gifts.expire", { now: daysAfter(now, 91) })
+  await sweeper.waitsFor(writer)
+  await writer.query(`select gifts.redeem('in time', '${gift.code}', p_now => '${now.toISOString()}')`)
+  await writer.release()
+  expect(await swept).toEqual(nothing)
+  expect(await db.balanceRow(creatorId)).toMatchObject({ balance: 0 })
+})
+
 test("leaves a gift that somebody has locked for the next run", async () => {
   const now = year(2007)
   const { gift } = await given(db, 10, { now })
