@@ -11,7 +11,10 @@ begin
   update credits.events e
   set delivered_at = p_now, deliver_at = null, parked_at = null, last_error = null
   where e.user_id = p_user_id and e.id = p_id and e.delivered_at is null;
-  perform events.wake_next(p_user_id, p_now);
+  -- Said again, it wakes nobody: the next event may be on its way already.
+  if found then
+    perform events.wake_next(p_user_id, p_now);
+  end if;
   return jsonb_build_object('delivered', true);
 end
 $$;

@@ -67,6 +67,14 @@ as $$
   group by t.user_id, t.id
   having count(p.id) <> 1
   union all
+  -- Whatever else the ledger has of Stripe is of a purchase: taken back from it or given back to it.
+  select
+    'purchase_ledger', t.user_id,
+    format('ledger row %s, %s of %s credits, is of no purchase', t.id, t.type, t.amount)
+  from credits.transactions t
+  left join credits.purchases p on p.user_id = t.user_id and p.transaction_id = t.related_transaction_id
+  where t.counter_account = 'stripe' and t.type <> 'purchase' and p.id is null
+  union all
   select
     'purchase_facts', c.user_id,
     format(

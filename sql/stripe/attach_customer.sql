@@ -8,7 +8,9 @@ as $$
 declare
   v_customer_id text;
 begin
-  perform credits.check_text('customerId', p_customer_id, 255);
+  if (p_customer_id ~ '^cus_[A-Za-z0-9_]{1,250}$') is not true then
+    perform credits.invalid('customerId', 'must be a Stripe customer''s id: cus_ and 1 to 250 letters, digits or _');
+  end if;
   perform credits.lock_balance(p_user_id);
   -- The first one stays.
   update credits.stripe_customers c

@@ -31,6 +31,12 @@ begin
   v_purchase.payment_intent_id := coalesce(v_before.payment_intent_id, p_payment_intent_id);
   v_purchase.checkout_session_id := coalesce(v_before.checkout_session_id, p_checkout_session_id);
   v_purchase.checkout_url := coalesce(v_before.checkout_url, p_checkout_url);
+  if (v_purchase.checkout_session_id is null) <> (v_purchase.checkout_url is null) then
+    perform credits.invalid('checkoutUrl', 'must be given with checkoutSessionId, and only with it');
+  end if;
+  if v_purchase.checkout_url is not null and v_purchase.success_url is null then
+    perform credits.invalid('checkoutUrl', 'is for purchases begun with a successUrl');
+  end if;
   v_purchase := stripe.settle_purchase(v_before, v_purchase, p_now);
   if v_before.payment_intent_id is null and p_payment_intent_id is not null then
     perform stripe.apply_waiting_events(p_payment_intent_id, p_now);
@@ -41,4 +47,4 @@ end
 $$;
 
 comment on function stripe.attach_payment(uuid, text, text, text, timestamptz) is
-  'Keeps which PaymentIntent or Checkout Session (with its URL) Stripe made for a purchase, and applies events of it that came sooner. Calling it again changes nothing. Answers the order as stripe.begin_purchase. CR303 no such purchase, CR305 it has another payment. For mana_service and mana_ops.';
+  'Keeps which PaymentIntent or Checkout Session (with its URL) Stripe made for a purchase, and applies events of it that came sooner. Calling it again changes nothing. Answers the order as stripe.begin_purchase. CR001 invalid argument, CR303 no such purchase, CR305 it has another payment. For mana_service and mana_ops.';

@@ -33,6 +33,7 @@ begin
       and p.interval = s.interval
       and b.user_id = s.user_id
       and s.next_charge_at > p_now
+      and s.warned_for is distinct from s.next_charge_at
       and b.balance - b.held < p.credits
     returning
       s.user_id,

@@ -51,6 +51,8 @@ export interface Limits {
   readonly inFlight: number
   /** Debits a call. */
   readonly batch: number
+  /** So many don't wait for the turn's end: PostgreSQL is at work on them while the others are still read. */
+  readonly enough: number
   /**
    * How long a call keeps its slot, in milliseconds. One that takes longer waits for somebody's lock on a balance:
    * it goes on beside, so that a balance that is held up holds up nobody else.
@@ -62,7 +64,7 @@ export interface Limits {
   readonly waitingOfOne: number
 }
 
-const usual: Limits = { inFlight: 3, batch: 100, patience: 100, waiting: 2000, waitingOfOne: 1000 }
+const usual: Limits = { inFlight: 3, batch: 100, enough: 24, patience: 100, waiting: 2000, waitingOfOne: 1000 }
 
 export class Together extends Context.Tag("mana/Together")<
   Together,
@@ -218,7 +220,8 @@ export const make = (limits: Limits = usual) =>
         ofUser.push({ debit, answer })
         room.set(debit.userId, ofUser)
         waiting += 1
-        gather()
+        if (waiting >= limits.enough && inFlight < limits.inFlight) depart()
+        else gather()
         return Deferred.await(answer)
       }).pipe(Effect.uninterruptible)
 

@@ -104,7 +104,10 @@ test("a server that falls silent in the middle of a statement is given up, and i
 
 test("debits that travel together with a silent server are told in time, keyed or not", async () => {
   const { use: together } = await Effect.runPromise(
-    Effect.provide(make({ inFlight: 1, batch: 100, patience: 60_000, waiting: 100, waitingOfOne: 100 }), context)
+    Effect.provide(
+      make({ inFlight: 1, batch: 100, enough: 100, patience: 60_000, waiting: 100, waitingOfOne: 100 }),
+      context
+    )
   )
   const userId = await db.userWith(10)
   const holder = await holding(userId)

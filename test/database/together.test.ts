@@ -73,7 +73,7 @@ const right = <A, E>(either: Either.Either<A, E>) => Either.getOrThrowWith(eithe
 const left = <A, E>(either: Either.Either<A, E>) => right(Either.flip(either))
 
 /** One slot, taken by a debit that waits for a lock: everything asked until the release waits in the room. */
-const oneSlot: Limits = { inFlight: 1, batch: 100, patience: 60_000, waiting: 1000, waitingOfOne: 1000 }
+const oneSlot: Limits = { inFlight: 1, batch: 100, enough: 100, patience: 60_000, waiting: 1000, waitingOfOne: 1000 }
 const piledUp = async (use: Awaited<ReturnType<typeof together>>) => {
   const blocked = await db.userWith(10)
   const holder = await holding(blocked)
@@ -211,7 +211,7 @@ test("beyond what may wait a debit is refused at once, and nothing of it is made
 })
 
 test("200 debits of 1 on a balance of 100: exactly 100 win, 10 times over", { timeout: 60_000 }, async () => {
-  const use = await together({ inFlight: 3, batch: 25, patience: 100, waiting: 1000, waitingOfOne: 1000 })
+  const use = await together({ inFlight: 3, batch: 25, enough: 100, patience: 100, waiting: 1000, waitingOfOne: 1000 })
   for (let round = 0; round < 10; round++) {
     const userId = await db.userWith(100)
     const answers = await Promise.all(Array.from({ length: 200 }, () => use({ userId })))
@@ -223,7 +223,7 @@ test("200 debits of 1 on a balance of 100: exactly 100 win, 10 times over", { ti
 })
 
 test("debits on many users in any order: the totals are right", async () => {
-  const use = await together({ inFlight: 3, batch: 10, patience: 100, waiting: 1000, waitingOfOne: 1000 })
+  const use = await together({ inFlight: 3, batch: 10, enough: 100, patience: 100, waiting: 1000, waitingOfOne: 1000 })
   const userIds = await users(5, 100)
   const asked = Array.from({ length: 200 }, (_each, index) => userIds[(index * 7) % 5] ?? "")
   for (const answer of await Promise.all(asked.map((userId) => use({ userId })))) right(answer)
@@ -231,7 +231,7 @@ test("debits on many users in any order: the totals are right", async () => {
 })
 
 test("a balance that somebody holds up holds up nobody else, neither in a slot nor in a batch", async () => {
-  const use = await together({ inFlight: 1, batch: 100, patience: 20, waiting: 1000, waitingOfOne: 1000 })
+  const use = await together({ inFlight: 1, batch: 100, enough: 100, patience: 20, waiting: 1000, waitingOfOne: 1000 })
   const blocked = await db.userWith(10)
   const holder = await holding(blocked)
   const others = await users(10, 10)

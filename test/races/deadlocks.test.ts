@@ -1,26 +1,12 @@
 import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
-import { session } from "../support/session.ts"
+import { holding, session } from "../support/session.ts"
 import { begin, paymentIntent, send } from "../support/stripe.ts"
 
 /** Two sessions that would wait for each other if locks were taken as they come: step by step, nobody is a victim. */
 const db = await database()
 
 const future = new Date("2027-03-01T12:00:00Z")
-
-/** Somebody else's lock, which puts the others where the test wants them. */
-const holding = async (text: string, values: ReadonlyArray<unknown>) => {
-  const holder = await db.pool.connect()
-  const { rows } = await holder.query("select pg_backend_pid() as pid")
-  await holder.query("begin")
-  await holder.query(text, [...values])
-  const release = async () => {
-    await holder.query("commit")
-    holder.release()
-  }
-  const pid: number = rows[0].pid
-  return { pid, release }
-}
 
 const inOrder = async (...amounts: ReadonlyArray<number>) =>
   (await Promise.all(amounts.map((amount) => db.userWith(amount)))).toSorted()
@@ -34,7 +20,7 @@ test("a retry of Stripe's events that learns of a purchase meanwhile doesn't rea
   await send(db, paymentIntent(known, "succeeded", { apiVersion: "2020-01-01" }))
   await send(db, paymentIntent(unknown, "succeeded", anonymous))
 
-  const holder = await holding("select from credits.balances where user_id = $1 for update", [second])
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [second])
   const [retry, batch] = [await session(db), await session(db)]
   const retried = retry.call("stripe.retry_events", { now: future })
   await retry.waitsFor(holder)
@@ -70,7 +56,7 @@ test("two events of a user delivered at once, the later one first, don't wait fo
   await db.rows("ops.replay_event", { userId, id: earlier }, "mana_ops")
   expect(await claim()).toBe(earlier)
 
-  const holder = await holding("select from credits.events where user_id = $1 and id = $2 for update", [
+  const holder = await holding(db, "select from credits.events where user_id = $1 and id = $2 for update", [
     userId,
     earlier
   ])

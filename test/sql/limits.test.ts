@@ -123,10 +123,6 @@ const functions: Readonly<Record<string, Limits>> = {
     limits: { credits: betweenOrNothing(1, billion), who, why },
     role: "mana_ops"
   },
-  "stripe.attach_customer": {
-    args: { userId: "u", livemode: false, customerId: "cus_1" },
-    limits: { customerId: text(255) }
-  },
   "stripe.begin_purchase": {
     args: {
       userId: "u",

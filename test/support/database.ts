@@ -80,7 +80,7 @@ const booksQuery = `
     format('select %L as "table", count(*) as rows, md5(string_agg(t::text, '','' order by t::text)) as hash from %I.%I t',
       n.nspname || '.' || c.relname, n.nspname, c.relname),
     ' union all ' order by n.nspname, c.relname
-  ) as query
+  ) || ' order by 1' as query
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p') and n.nspname in ('credits', 'gifts', 'sync', 'stripe', 'ops')`
 

@@ -33,3 +33,11 @@ export const createKey = async (db: TestDatabase, options: KeyOptions = {}) => {
   )
   return { secret, hash, key, id: String(key.id), prefix }
 }
+
+/** What counts against a key's cap, by day. */
+export const spentOn = async (db: TestDatabase, id: string): Promise<Readonly<Record<string, number>>> => {
+  const rows = await db.query("select day::text, spent from credits.service_key_days where key_id = $1 order by day", [
+    id
+  ])
+  return Object.fromEntries(rows.map(({ day, spent }) => [day, spent]))
+}

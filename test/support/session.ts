@@ -14,6 +14,24 @@ export interface Session {
   readonly waitsFor: (other: { readonly pid: number }) => Promise<void>
 }
 
+/** Somebody else's locks, taken by one statement and kept until they are released or the test is over. */
+export const holding = async (db: TestDatabase, text: string, values: ReadonlyArray<unknown> = []) => {
+  const holder = await db.pool.connect()
+  const { rows } = await holder.query("select pg_backend_pid() as pid")
+  await holder.query("begin")
+  await holder.query(text, [...values])
+  let isOver = false
+  const release = async () => {
+    if (isOver) return
+    isOver = true
+    await holder.query("commit")
+    holder.release()
+  }
+  onTestFinished(release)
+  const pid: number = rows[0].pid
+  return { pid, query: (more: string) => holder.query(more), release }
+}
+
 /** A session of its own within a test; it ends with the test, its transaction rolled back if still open. */
 export const session = async (db: TestDatabase, role: Role = "mana_service"): Promise<Session> => {
   const client = new pg.Client({ connectionString: db.urlAs(role) })
@@ -49,4 +67,26 @@ export const session = async (db: TestDatabase, role: Role = "mana_service"): Pr
       )
     }
   }
+}
+
+/** A session that no index gives an order for nothing: rows come as they lie in their table, unless somebody sorts. */
+export const unindexed = async (db: TestDatabase, role: Role = "mana_service"): Promise<Session> => {
+  const made = await session(db, role)
+  for (const scan of ["indexscan", "indexonlyscan", "bitmapscan"]) await made.query(`set enable_${scan} = off`)
+  return made
+}
+
+/** What a statement has the server's log say besides its answer. */
+export const warningsOf = async (db: TestDatabase, text: string, values: ReadonlyArray<unknown> = []) => {
+  const client = await db.pool.connect()
+  const warnings: Array<string | undefined> = []
+  const note = ({ message }: { readonly message?: string | undefined }) => void warnings.push(message)
+  client.on("notice", note)
+  try {
+    await client.query(text, [...values])
+  } finally {
+    client.off("notice", note)
+    client.release()
+  }
+  return warnings
 }

@@ -33,6 +33,9 @@ test("answers the balance as it was at any time, that instant included", async (
   await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "r", now: time(1) })
   await db.call("credits.use", { userId, amount: 30, appId: "chat", description: "An answer", now: time(2) })
   const hold = { userId, amount: 20, reason: "a call", expiresInSeconds: 3600 }
+  const other = await db.userWith(0)
+  await db.call("credits.grant", { userId: other, amount: 100, reason: "test", referenceId: "r", now: time(1) })
+  await db.call("credits.reserve", { ...hold, userId: other, now: time(2) })
   const committed = await db.call("credits.reserve", { ...hold, now: time(3) })
   const released = await db.call("credits.reserve", { ...hold, amount: 1, now: time(4) })
   await db.call("credits.commit", { reservationId: committed.reservationId, amount: 15, now: time(5) })
@@ -54,6 +57,8 @@ test("answers the balance as it was at any time, that instant included", async (
   expect(await at(time(6))).toEqual([55, 0, 100, 45])
   expect(await at(time(7))).toEqual([53, 2, 100, 45])
   expect(await at(time(8))).toEqual([55, 0, 100, 45])
+  await db.call("credits.reserve", { ...hold, amount: 3, now: time(9) })
+  expect(await at(time(9))).toEqual([52, 3, 100, 45])
   expect(await db.call("credits.balance", { userId, at: time(60) })).toEqual(
     await db.call("credits.balance", { userId })
   )

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badTexts, invalid, nobodysId, noReservation, reservationClosed } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 
 const db = await database()
 
@@ -68,6 +69,12 @@ test("counts the usage on the day of the commit", async () => {
   expect(await db.call("credits.usage", { userId })).toEqual([
     { day: "2026-03-02", appId: "chat", creditsUsed: 40, count: 1 }
   ])
+  const second = { userId, amount: 10, reason: "another call", appId: "chat", now }
+  const { reservationId: another } = await db.call("credits.reserve", second)
+  await db.call("credits.commit", { reservationId: another, now: new Date("2026-03-02T01:00:00Z") })
+  expect(await db.call("credits.usage", { userId })).toEqual([
+    { day: "2026-03-02", appId: "chat", creditsUsed: 50, count: 2 }
+  ])
 })
 
 test("repeated, gives the same answer and charges nothing, also after the expiry", async () => {
@@ -94,6 +101,7 @@ test("refuses another amount once it is committed (CR007)", async () => {
   const closed = reservationClosed(reservationId, "committed")
   expect(await db.refused("credits.commit", { reservationId, now })).toEqual(closed)
   expect(await db.refused("credits.commit", { reservationId, amount: 14, now })).toEqual(closed)
+  expect(await db.refused("credits.commit", { reservationId, amount: 14, now: expiresAt })).toEqual(closed)
 })
 
 test("refuses a hold that was released (CR007)", async () => {
@@ -157,4 +165,48 @@ test("where it names whose holds alone it may close, another's is none, open or 
   expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
   await db.call("credits.commit", { ...theirs, onlyOf: "service:chat" })
   expect(await db.refused("credits.commit", theirs)).toEqual(noReservation(reservationId))
+})
+
+test("says that the balance is low when it takes it below the threshold, and only then", async () => {
+  const { userId } = await held()
+  await db.query("update credits.settings set low_balance_threshold = 60")
+  const take = async (amount: number) => {
+    const { reservationId } = await db.call("credits.reserve", { userId, amount, reason: "a call", now })
+    await db.call("credits.commit", { reservationId, now })
+    const said = await db.query(
+      "select data from credits.events where user_id = $1 and type = 'credits.low_balance' order by id",
+      [userId]
+    )
+    return said.map(({ data }) => data)
+  }
+  expect(await take(10)).toEqual([])
+  expect(await take(30)).toEqual([])
+  await db.call("credits.expire_reservations", { now: expiresAt })
+  expect(await take(1)).toEqual([{ balance: 59, threshold: 60 }])
+  expect(await take(1)).toHaveLength(1)
+  await db.query("update credits.settings set low_balance_threshold = null")
+})
+
+test("gives what it doesn't charge back to the cap it was counted against", async () => {
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const { reservationId } = await held({ serviceKeyId })
+  await db.call("credits.commit", { reservationId, amount: 15, now })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 15 })
+})
+
+test("what it sets free goes to what waited for credits; charged in full, it sets nothing free", async () => {
+  const userId = await db.userWith(110)
+  await db.call("sync.activate", { userId, now: new Date("2026-01-01T12:00:00Z") })
+  const hold = async (amount: number) =>
+    (await db.call("credits.reserve", { userId, amount, reason: "a call", now })).reservationId
+  const [whole, part, released] = [await hold(1), await hold(39), await hold(40)]
+  await db.call("sync.charge_due", { now })
+  await db.call("credits.release", { reservationId: released, now })
+  // From here on it would go on with the next credits that come.
+  await db.call("sync.change_interval", { userId, interval: "monthly", autoResume: true, now })
+  const isActive = async () => (await db.call("sync.status", { userId })).active
+  await db.call("credits.commit", { reservationId: whole, now })
+  expect(await isActive()).toBe(false)
+  expect(await db.call("credits.commit", { reservationId: part, amount: 3, now })).toMatchObject({ balance: 46 })
+  expect(await isActive()).toBe(true)
 })

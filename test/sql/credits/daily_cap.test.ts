@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest"
 import { database, refusalOf } from "../../support/database.ts"
 import { capReached, keyReused, notEnough } from "../../support/refusals.ts"
-import { createKey } from "../../support/service-keys.ts"
-import { session } from "../../support/session.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
+import { holding, session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -29,15 +29,13 @@ const refusedUse = (who: Capped, amount: number, more: object = {}) =>
 const reserve = async (who: Capped, amount: number, more: object = {}) =>
   (await db.call("credits.reserve", { ...hold, ...who, amount, ...more })).reservationId
 
-const days = async ({ serviceKeyId }: Capped) => {
-  const rows = await db.query("select day::text, spent from credits.service_key_days where key_id = $1 order by day", [
-    serviceKeyId
-  ])
-  return Object.fromEntries(rows.map(({ day, spent }) => [day, spent]))
-}
+const days = ({ serviceKeyId }: Capped) => spentOn(db, serviceKeyId)
 
 const useMany = (items: ReadonlyArray<object>, more: object = {}) =>
   db.call("credits.use_many", { items, caller: "service:chat", isCapped: true, now, ...more })
+
+const outcomes = ({ results }: { readonly results: ReadonlyArray<{ readonly ok: boolean }> }) =>
+  results.map(({ ok }) => ok)
 
 describe("a debit", () => {
   test("goes through until the cap is spent, to the last credit (CR403)", async () => {
@@ -61,9 +59,24 @@ describe("a debit", () => {
     const who = await capped(10)
     await use(who, 10, { now: late })
     expect(await refusedUse(who, 1, { now: late })).toEqual(capReached(10, 10, 1))
-    await use(who, 10, { now: midnight })
-    expect(await refusedUse(who, 1, { now: midnight })).toEqual(capReached(10, 10, 86_400))
-    expect(await days(who)).toEqual({ "2026-03-01": 10, "2026-03-02": 10 })
+    await use(who, 9, { now: midnight })
+    expect(await refusedUse(who, 2, { now: midnight })).toEqual(capReached(10, 9, 86_400))
+    expect(await days(who)).toEqual({ "2026-03-01": 10, "2026-03-02": 9 })
+  })
+
+  test("writes nothing of other keys, and keeps nobody of theirs waiting", async () => {
+    const [who, other, unused] = [await capped(10), await capped(10), await capped(10)]
+    await use(other, 1)
+    const a = await session(db)
+    await a.query("begin")
+    await a.call("credits.use", { ...debit, ...who, amount: 3 })
+    await use(other, 2)
+    await a.query("commit")
+    expect([await days(who), await days(other), await days(unused)]).toEqual([
+      { "2026-03-01": 3 },
+      { "2026-03-01": 3 },
+      {}
+    ])
   })
 
   test("replayed isn't counted again, and a refused one not at all (CR002, CR003)", async () => {
@@ -90,9 +103,6 @@ describe("a debit", () => {
 })
 
 describe("many debits", () => {
-  const outcomes = ({ results }: { readonly results: ReadonlyArray<{ readonly ok: boolean }> }) =>
-    results.map(({ ok }) => ok)
-
   test("only those beyond the cap are refused, in the order asked (CR403)", async () => {
     const who = await capped(10)
     const answer = await useMany([4, 7, 3, 4, 3].map((amount) => ({ ...debit, ...who, amount })))
@@ -104,14 +114,15 @@ describe("many debits", () => {
   })
 
   test("each item counts against its own key, and those without one against none", async () => {
-    const [one, two] = [await capped(5), await capped(5)]
+    const [one, two] = [await capped(8), await capped(5)]
+    await use(one, 3)
     const { serviceKeyId: _none, ...keyless } = await capped(5)
     const answer = await useMany(
       [one, two, keyless, one, two, keyless].map((who) => ({ ...debit, ...who, amount: 3 })),
       { caller: null }
     )
     expect(outcomes(answer)).toEqual([true, true, true, false, false, true])
-    expect([await days(one), await days(two)]).toEqual([{ "2026-03-01": 3 }, { "2026-03-01": 3 }])
+    expect([await days(one), await days(two)]).toEqual([{ "2026-03-01": 6 }, { "2026-03-01": 3 }])
   })
 
   test("what an item says of a key counts only where the call says so", async () => {
@@ -192,7 +203,7 @@ describe("at the same time", () => {
   test("64 debits of different users: exactly the cap is spent", async () => {
     const { serviceKeyId } = await capped(40)
     const userIds = await Promise.all(Array.from({ length: 64 }, () => db.userWith(10)))
-    const outcomes = await Promise.all(
+    const ended = await Promise.all(
       userIds.map((userId) =>
         db.call("credits.use", { ...debit, userId, amount: 1, serviceKeyId }).then(
           () => "done",
@@ -200,8 +211,8 @@ describe("at the same time", () => {
         )
       )
     )
-    expect(outcomes.filter((each) => each === "done")).toHaveLength(40)
-    expect(outcomes.filter((each) => each === "CR403")).toHaveLength(24)
+    expect(ended.filter((each) => each === "done")).toHaveLength(40)
+    expect(ended.filter((each) => each === "CR403")).toHaveLength(24)
     expect(await days({ userId: "", serviceKeyId })).toEqual({ "2026-03-01": 40 })
   })
 
@@ -237,6 +248,25 @@ describe("at the same time", () => {
     for (const outcome of await Promise.all(rounds.map(batch))) expect(["done", "55P03"]).toContain(outcome)
     await others
     expect(await db.query("select deadlocks from pg_stat_database where datname = current_database()")).toEqual(before)
+  })
+
+  test("a batch takes its caps in order, whatever order it names them in", async () => {
+    const keys = (await Promise.all(Array.from({ length: 8 }, () => capped(100)))).toSorted((x, y) =>
+      x.serviceKeyId < y.serviceKeyId ? -1 : 1
+    )
+    for (const who of keys.toReversed()) await use(who, 1)
+    const rows = (text: string, ids: ReadonlyArray<string>) =>
+      [`select from credits.service_key_days where key_id = any($1) for update ${text}`, [ids]] as const
+    const [first = "", ...others] = keys.map(({ serviceKeyId }) => serviceKeyId)
+    const holder = await holding(db, ...rows("", [first]))
+    const a = await session(db)
+    const items = keys.toReversed().map((who) => ({ ...debit, ...who, amount: 1 }))
+    const taken = a.call("credits.use_many", { items, caller: "service:chat", isCapped: true, now })
+    await a.waitsFor(holder)
+    // It waits for the first, and has none of the others yet.
+    await db.query(...rows("nowait", others))
+    await holder.release()
+    expect(outcomes(Object(await taken))).toEqual(keys.map(() => true))
   })
 
   test("a debit waits for one that isn't decided yet, and takes what that leaves", async () => {

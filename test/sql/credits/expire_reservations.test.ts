@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
+import { holding, session, unindexed } from "../../support/session.ts"
 
 const db = await database()
 
@@ -51,7 +53,8 @@ test("leaves what was committed or released", async () => {
 test("takes the users of the oldest ones first, and the rest when called again", async () => {
   const users = [await db.userWith(10), await db.userWith(10), await db.userWith(10)]
   for (const [index, userId] of users.entries()) await hold(userId, 1, 60 - index)
-  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 2 })
+  const sweeper = await unindexed(db)
+  expect(await sweeper.call("credits.expire_reservations", { now: after(60), limit: 2 })).toEqual({ expired: 2 })
   expect(await Promise.all(users.map(db.balanceRow))).toMatchObject([{ held: 1 }, { held: 0 }, { held: 0 }])
   expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 1 })
 })
@@ -71,6 +74,49 @@ test("skips a user whom somebody is using, without waiting", async () => {
     client.release()
   }
   expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+})
+
+test("gives what was held back to the caps it was counted against", async () => {
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const userId = await db.userWith(100)
+  for (const amount of [10, 20]) {
+    await db.call("credits.reserve", { userId, amount, reason: "a call", expiresInSeconds: amount, serviceKeyId, now })
+  }
+  await expire({ now: after(10) })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 20 })
+})
+
+test("takes the caps it gives back to in order, whatever order the holds were made in", async () => {
+  const userId = await db.userWith(100)
+  const keys = await Promise.all(Array.from({ length: 8 }, () => createKey(db, { dailyCap: 50, now })))
+  const ids = keys.map(({ id }) => id).toSorted()
+  for (const serviceKeyId of ids.toReversed()) {
+    await db.call("credits.reserve", { userId, amount: 1, reason: "a call", expiresInSeconds: 60, serviceKeyId, now })
+  }
+  const days = "select from credits.service_key_days where key_id = any($1) for update"
+  const holder = await holding(db, days, [ids.slice(0, 1)])
+  const sweeper = await session(db)
+  // Sorted because it must be, not because the planner groups by sorting.
+  await sweeper.query("set enable_sort = off")
+  const swept = sweeper.call("credits.expire_reservations", { now: after(60) })
+  await sweeper.waitsFor(holder)
+  await db.query(`${days} nowait`, [ids.slice(1)])
+  await holder.release()
+  expect(await swept).toEqual({ expired: 8 })
+})
+
+test("keeps nobody waiting whose holds aren't over", async () => {
+  const [over, open, none] = [await db.userWith(10), await db.userWith(10), await db.userWith(10)]
+  await hold(over, 1, 60)
+  await hold(open, 1, 61)
+  const sweeper = await session(db)
+  await sweeper.query("begin")
+  expect(await sweeper.call("credits.expire_reservations", { now: after(60) })).toEqual({ expired: 1 })
+  const free = await db.query("select user_id from credits.balances where user_id = any($1) for update skip locked", [
+    [over, open, none]
+  ])
+  expect(free.map(({ user_id }) => user_id).toSorted()).toEqual([open, none].toSorted())
+  await sweeper.query("commit")
 })
 
 test.each([{ limit: null }, { limit: 0 }, { limit: -1 }, { limit: 10_001 }])(

@@ -59,6 +59,16 @@ test("answers a repeated grant with what can be spent now", async () => {
   expect(await db.call("credits.grant", { userId, ...welcome, referenceId: "next" })).toMatchObject({ newBalance: 75 })
 })
 
+test("goes to what waited for credits, and answers what that left", async () => {
+  const userId = await db.userWith(30)
+  const now = new Date("2026-03-01T12:00:00Z")
+  await db.call("sync.activate", { userId, autoResume: true, now: new Date("2026-01-01T12:00:00Z") })
+  await db.call("sync.charge_due", { now })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: false })
+  expect(await db.call("credits.grant", { userId, ...welcome, now })).toMatchObject({ newBalance: 20 })
+  expect(await db.call("sync.status", { userId })).toMatchObject({ active: true })
+})
+
 test("gives the same reference to each user once", async () => {
   const userIds = [await db.userWith(0), await db.userWith(0)]
   for (const userId of userIds) {

@@ -84,6 +84,42 @@ test("pays several debts, the oldest first, and each purchase knows what is stil
   expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 0, debt: 450 })
 })
 
+test("the oldest debt isn't that of the oldest purchase", async () => {
+  const first = await paid(db)
+  const { userId } = first
+  const second = await paid(db, {}, userId)
+  await spend(userId, 2100)
+  await send(db, dispute(second, "closed", { status: "lost" }), dispute(first, "closed", { status: "lost" }))
+  await db.call("credits.grant", { userId, amount: 1050, reason: "test", referenceId: "a" })
+  const owed = await db.query(
+    "select purchase_id from credits.debts where user_id = $1 group by 1 having sum(amount) > 0",
+    [userId]
+  )
+  expect(owed).toEqual([{ purchase_id: first.purchaseId }])
+})
+
+test("what comes back for one payment leaves the debt of another to be paid", async () => {
+  const first = await paid(db)
+  const { userId } = first
+  await spend(userId, 1050)
+  await send(db, dispute(first, "funds_withdrawn", { booked: [-1000] }))
+  await db.call("credits.grant", { userId, amount: 1050, reason: "test", referenceId: "a" })
+  const second = await paid(db, {}, userId)
+  await spend(userId, 1050)
+  await send(db, dispute(second, "closed", { disputeId: "du_second", status: "lost" }))
+  expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 0, debt: 1050 })
+  await send(db, dispute(first, "funds_reinstated", { booked: [-1000, 1000], status: "won" }))
+  expect(await db.call("credits.balance", { userId })).toMatchObject({ balance: 0, debt: 0 })
+  const owed = await db.query(
+    "select purchase_id, sum(amount)::bigint as owed from credits.debts where user_id = $1 group by 1 order by 1",
+    [userId]
+  )
+  expect(owed).toEqual([
+    { purchase_id: first.purchaseId, owed: 0 },
+    { purchase_id: second.purchaseId, owed: 0 }
+  ])
+})
+
 test("stops at the debt for which nothing is left", async () => {
   const first = await indebted()
   const { userId } = first

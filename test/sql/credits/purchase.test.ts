@@ -35,7 +35,7 @@ test("says what was refunded", async () => {
 
 test("refuses a purchase that isn't there or is somebody else's (CR303)", async () => {
   const { purchaseId } = await begin(db)
-  const userId = await db.userWith(0)
+  const { userId } = await begin(db)
   expect(await db.refused("credits.purchase", { userId, purchaseId })).toEqual(noPurchase(purchaseId))
   expect(await db.refused("credits.purchase", { userId, purchaseId: nobodysId })).toEqual(noPurchase(nobodysId))
 })

@@ -190,7 +190,7 @@ test.each(badTexts(255).filter(({ text }) => text !== null))(
 test.each([
   { what: "an array", metadata: [] },
   { what: "JSON's null", metadata: "null" },
-  { what: "more than 8 KiB", metadata: { text: "x".repeat(8182) } }
+  { what: "a byte more than 8 KiB", metadata: { text: "x".repeat(8181) } }
 ])("refuses metadata that is $what (CR001)", async ({ metadata }) => {
   const userId = await db.userWith(100)
   expect(await db.refused("credits.refund", { userId, ...free, metadata })).toEqual(invalid("metadata"))

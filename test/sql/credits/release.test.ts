@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { nobodysId, noReservation, reservationClosed } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 
 const db = await database()
 
@@ -73,4 +74,11 @@ test("where it names whose holds alone it may close, another's is none, open or 
   expect(await db.refused("credits.release", theirs)).toEqual(noReservation(reservationId))
   await db.call("credits.release", { ...theirs, onlyOf: "service:chat" })
   expect(await db.refused("credits.release", theirs)).toEqual(noReservation(reservationId))
+})
+
+test("gives the whole hold back to the cap it was counted against", async () => {
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const { reservationId } = await held({ serviceKeyId })
+  await db.call("credits.release", { reservationId, now })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 0 })
 })

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { badAmounts, badTexts, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { badAmounts, badTexts, capReached, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -59,6 +61,25 @@ test("refuses more than can be spent (CR002)", async () => {
   const userId = await db.userWith(100)
   await db.call("credits.reserve", { userId, ...hold, amount: 61 })
   expect(await db.refused("credits.reserve", { userId, ...hold })).toEqual(notEnough(40, 39))
+})
+
+test("waits for a debit, and holds no more than it left (CR002)", async () => {
+  const userId = await db.userWith(100)
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("credits.use", { userId, amount: 61, appId: "chat", description: "An answer" })
+  const held = b.call("credits.reserve", { userId, ...hold })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await held).toEqual(notEnough(40, 39))
+})
+
+test("counts against the cap of the key it comes through, and stops there (CR403)", async () => {
+  const userId = await db.userWith(100)
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  await db.call("credits.reserve", { userId, ...hold, serviceKeyId, now })
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 40 })
+  expect(await db.refused("credits.reserve", { userId, ...hold, serviceKeyId, now })).toEqual(capReached(50, 40))
 })
 
 test("refuses a user without a balance, and makes no row for them (CR002)", async () => {

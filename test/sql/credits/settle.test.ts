@@ -125,10 +125,13 @@ test("holds that expire", async () => {
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 10, held: 0 })
 })
 
-test("not before there is enough", async () => {
+test("not before there is enough, holds taken off", async () => {
   const { userId } = await paused(0)
+  await db.call("credits.grant", { userId, amount: 20, reason: "test", referenceId: "held", now })
+  await db.call("credits.reserve", { userId, amount: 20, reason: "test", now })
   await db.call("credits.grant", { userId, amount: 29, reason: "test", referenceId: "a", now })
   expect(await outcome(userId)).toEqual(stillPaused)
+  expect(await db.query("select from credits.sync_charge_errors where user_id = $1", [userId])).toEqual([])
   await db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: "b", now })
   expect(await outcome(userId)).toEqual(resumed)
 })
@@ -150,6 +153,15 @@ test("not while it is paused by hand", async () => {
   expect(await outcome(userId)).toEqual({ ...stillPaused, said: ["sync.paused", "sync.paused"] })
 })
 
+test("not while it is a gift", async () => {
+  const { userId } = await paused(0)
+  await db.call("sync.gift", { userId, by: "admin-1", now })
+  await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "a", now })
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 100 })
+  expect(await chargesOf(db, userId)).toHaveLength(1)
+  expect(await db.query("select from credits.sync_charge_errors where user_id = $1", [userId])).toEqual([])
+})
+
 test("a broken subscription doesn't turn the credits away", async () => {
   const { userId } = await paused(0)
   await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
@@ -168,6 +180,20 @@ test("a broken subscription doesn't turn the credits away", async () => {
   await db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: "b", now })
   expect(await outcome(userId)).toEqual(resumed)
   expect(await db.rows("ops.sync_errors", {}, "mana_ops")).toEqual([])
+})
+
+test("the server's trouble ends the grant as well, and nobody is recorded as broken", async () => {
+  const { userId } = await paused(0)
+  await db.query(`create function public.trouble() returns trigger language plpgsql as $$ begin
+    raise 'no disk' using errcode = '53100'; end $$`)
+  await db.query(
+    "create trigger trouble before insert on credits.sync_charges for each row execute function public.trouble()"
+  )
+  const grant = { userId, amount: 100, reason: "test", referenceId: "a", now }
+  expect(await db.refused("credits.grant", grant)).toMatchObject({ sqlstate: "53100" })
+  await db.query("drop function public.trouble() cascade")
+  await db.call("credits.grant", grant)
+  expect(await outcome(userId)).toEqual(resumed)
 })
 
 /** Before now: Stripe's events are taken when they are taken. */

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { badAmounts, badTexts, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { badAmounts, badTexts, capReached, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { createKey, spentOn } from "../../support/service-keys.ts"
 
 const db = await database()
 
@@ -64,6 +65,16 @@ test("refuses what is held for something else (CR002)", async () => {
   await db.call("credits.reserve", { userId, amount: 80, reason: "a long call" })
   expect(await db.refused("credits.use", { userId, ...debit })).toEqual(notEnough(30, 20))
   expect((await db.call("credits.use", { userId, ...debit, amount: 20 })).newBalance.balance).toBe(0)
+})
+
+test("counts against the cap of the key it comes through, and stops there (CR403)", async () => {
+  const userId = await db.userWith(100)
+  const now = new Date("2026-03-01T12:00:00Z")
+  const { id: serviceKeyId } = await createKey(db, { dailyCap: 50, now })
+  const request = { userId, ...debit, caller: "service:chat", serviceKeyId, now }
+  await db.call("credits.use", request)
+  expect(await spentOn(db, serviceKeyId)).toEqual({ "2026-03-01": 30 })
+  expect(await db.refused("credits.use", request)).toEqual(capReached(50, 30))
 })
 
 test("refuses a user without a balance, and makes no row for them (CR002)", async () => {
@@ -167,6 +178,8 @@ test("refuses a price beyond 1,000,000,000 (CR001)", async () => {
   const request = { userId, ...debit, amount: null, operation: "satellite" }
   expect(await db.refused("credits.use", { ...request, quantity: 1001 })).toEqual(invalid("quantity"))
   expect(await db.refused("credits.use", { ...request, quantity: 1000 })).toEqual(notEnough(1_000_000_000, 100))
+  await db.query("update credits.operations set credits = 1001 where operation = 'satellite'")
+  expect(await db.refused("credits.use", { ...request, quantity: 999_001 })).toEqual(invalid("quantity"))
 })
 
 test.each(badAmounts)("refuses an amount of $amount (CR001)", async ({ amount }) => {
@@ -203,7 +216,7 @@ test.each([
   { what: "a number", metadata: 1 },
   { what: "text", metadata: '"text"' },
   { what: "JSON's null", metadata: "null" },
-  { what: "more than 8 KiB", metadata: { text: "x".repeat(8182) } }
+  { what: "a byte more than 8 KiB", metadata: { text: "x".repeat(8181) } }
 ])("refuses metadata that is $what (CR001)", async ({ metadata }) => {
   const userId = await db.userWith(100)
   expect(await db.refused("credits.use", { userId, ...debit, metadata })).toEqual(invalid("metadata"))

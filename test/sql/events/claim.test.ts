@@ -1,10 +1,11 @@
 import { beforeEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { session, unindexed } from "../../support/session.ts"
 import { after, hours, only, outbox, start, types } from "./outbox.ts"
 
 const db = await database()
-const { emit, claim, delivered } = outbox(db)
+const { emit, claim, delivered, failed, row } = outbox(db)
 
 beforeEach(async () => {
   await db.query("delete from credits.events")
@@ -67,6 +68,69 @@ test("gives two deliverers different events at the same time", async () => {
   const batches = await Promise.all(Array.from({ length: 8 }, () => claim(0, { limit: 10 })))
   const rest = [...batches, await claim(0, { limit: 100 })].flat()
   expect(types(rest).toSorted()).toEqual(Array.from({ length: 40 }, (_, n) => `user-${n} a.one`).toSorted())
+})
+
+test("leaves what is beyond the first 500 to a deliverer at the same time, who waits for nobody", async () => {
+  await db.query("select credits.emit('user-' || n, 'a.one', '{}', $1) from generate_series(1, 501) n", [start])
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  expect(await a.call("events.claim", { now: start, limit: 1 })).toMatchObject([{ userId: "user-1" }])
+  expect(await b.call("events.claim", { now: start, limit: 1 })).toMatchObject([{ userId: "user-501" }])
+  expect(await b.call("events.claim", { now: start, limit: 1 })).toEqual([])
+  await a.query("rollback")
+})
+
+test("takes those that are due longest, wherever they lie, and gives the oldest first, tried before or not", async () => {
+  await emit("ann", "a.one")
+  await failed(only(await claim(0)), 1)
+  await db.query("select credits.emit('user-' || n, 'a.one', '{}', $1) from generate_series(1, 500) n", [after(5)])
+  await emit("bob", "a.one", after(4))
+  const deliverer = await unindexed(db)
+  const at = (seconds: number, limit: number) => deliverer.call("events.claim", { now: after(seconds), limit })
+  // Ann's is due again at 11, after 500 others: it isn't among them yet.
+  const first = await at(20, 2)
+  expect(first).toMatchObject([{ userId: "user-1" }, { userId: "user-2" }])
+  await db.query("delete from credits.events where user_id ~ '^user-' and id % 2 = 0")
+  expect(await at(20, 1)).toMatchObject([{ userId: "ann", attempt: 2 }])
+  expect(await at(20, 1000)).toMatchObject(
+    expect.arrayContaining([expect.objectContaining({ userId: "bob", type: "a.one" })])
+  )
+})
+
+test("gives the earlier one first, wherever its row lies", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  await failed(only(await claim(0)), 1)
+  const deliverer = await unindexed(db)
+  expect(await deliverer.call("events.claim", { now: after(100) })).toMatchObject([{ type: "a.one", attempt: 2 }])
+})
+
+test("answers in the order in which they happened, however the rows are found", async () => {
+  for (const userId of ["zoe", "ann", "bob"]) await emit(userId, "a.one")
+  // Tried before, zoe's row lies behind the others.
+  for (const event of (await claim(0)).toReversed()) await failed(event, 1)
+  const deliverer = await unindexed(db)
+  for (const join of ["nestloop", "mergejoin"]) await deliverer.query(`set enable_${join} = off`)
+  expect(await deliverer.call("events.claim", { now: after(20) })).toMatchObject([
+    { userId: "zoe" },
+    { userId: "ann" },
+    { userId: "bob" }
+  ])
+})
+
+test("puts off what stands behind an earlier one until that one is tried again, or the lease is over", async () => {
+  await emit("ann", "a.one")
+  await failed(only(await claim(0)), 1)
+  await emit("ann", "a.two", after(2))
+  const second = async () => {
+    const [event] = await db.query("select deliver_at from credits.events where type = 'a.two'")
+    return event.deliver_at
+  }
+  expect(await claim(3, { leaseSeconds: 5 })).toEqual([])
+  expect(await second()).toEqual(after(11))
+  const again = only(await claim(11, { leaseSeconds: 60 }))
+  expect(await second()).toEqual(after(71))
+  expect(await row(again)).toMatchObject({ deliver_at: after(71), attempts: 2 })
 })
 
 test("refuses what is out of bounds (CR001)", async () => {

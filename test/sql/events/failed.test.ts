@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { session } from "../../support/session.ts"
 import { after, hours, only, outbox, start, types } from "./outbox.ts"
 
 const db = await database()
@@ -63,4 +64,45 @@ test("what was delivered meanwhile stays delivered", async () => {
   expect(await failed(event, 2)).toEqual({ parked: false, nextAttemptAt: null })
   expect(await row(event)).toMatchObject({ delivered_at: after(1), last_error: null })
   expect(await claim(100 * hours)).toEqual([])
+})
+
+test("says nothing of anybody else's event, nor of one that nobody has claimed", async () => {
+  await emit("ann", "a.one")
+  const [unclaimed] = await db.query("select * from credits.events")
+  const nothing = { parked: false, nextAttemptAt: null }
+  expect(await db.call("events.failed", { userId: "ann", id: unclaimed.id, error: "HTTP 500" })).toEqual(nothing)
+  expect(await db.query("select * from credits.events")).toEqual([unclaimed])
+
+  const event = only(await claim(0))
+  const claimed = await row(event)
+  expect(await failed({ ...event, userId: "bob" }, 1)).toEqual(nothing)
+  expect(await row(event)).toEqual(claimed)
+})
+
+test("is said of one user's events one at a time, whichever they are; of another user's at once", async () => {
+  for (const userId of ["ann", "ann", "bob"]) await emit(userId, "a.one")
+  const [event, other] = await claim(0)
+  const say = { userId: "ann", id: event?.id, error: "HTTP 500", now: after(1) }
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("events.failed", { ...say, error: "HTTP 500" })
+  await db.call("events.failed", { ...say, userId: "bob", id: other?.id })
+  const later = b.call("events.failed", { ...say, id: 0 })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await later).toEqual({ parked: false, nextAttemptAt: null })
+})
+
+test("says nothing of a later event of the user that is on its way, when an earlier one is sent again", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two")
+  const first = only(await claim(0))
+  await delivered(first, 1)
+  const second = only(await claim(1))
+  await db.rows("ops.replay_event", { userId: "ann", id: first.id, now: after(2) }, "mana_ops")
+  const again = only(await claim(2))
+  expect(again.id).toBe(first.id)
+  const before = await row(second)
+  await failed(again, 3)
+  expect(await row(second)).toEqual(before)
 })

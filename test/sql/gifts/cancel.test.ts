@@ -2,6 +2,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { daysAfter, events, given, giftExpired, giftNotActive, movements, noGift } from "../../support/gifts.ts"
 import { nobodysId } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -53,10 +54,24 @@ test("leaves an expired gift to expiry (CR203)", async () => {
 
 test("knows nobody else's gift (CR201)", async () => {
   const { gift } = await given(db, 30)
+  const other = await given(db, 20)
   for (const request of [
     { userId: "somebody else", giftId: gift.id },
+    { userId: other.creatorId, giftId: gift.id },
+    { userId: other.creatorId, giftId: nobodysId },
     { userId: "somebody else", giftId: nobodysId }
   ]) {
     expect(await db.refused("gifts.cancel", request)).toEqual(noGift(request.giftId))
   }
+})
+
+test("takes the balance before the gift", async () => {
+  const { creatorId, gift } = await given(db, 30)
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])
+  const a = await session(db)
+  const cancelled = a.call("gifts.cancel", { userId: creatorId, giftId: gift.id })
+  await a.waitsFor(holder)
+  await db.query("select from gifts.gift_codes where id = $1 for update nowait", [gift.id])
+  await holder.release()
+  expect(await cancelled).toMatchObject({ refundedCredits: 30 })
 })

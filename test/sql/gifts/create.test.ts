@@ -2,6 +2,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { daysAfter, events, given, movements } from "../../support/gifts.ts"
 import { badTexts, invalid, keyReused, notEnough } from "../../support/refusals.ts"
+import { session } from "../../support/session.ts"
 
 const db = await database()
 
@@ -73,6 +74,11 @@ test("makes a personalized gift for an address, said or not", async () => {
   }
 })
 
+test("takes an address of 254 characters", async () => {
+  const targetEmail = `${"b".repeat(242)}@example.org`
+  expect((await given(db, 10, { targetEmail })).gift).toMatchObject({ targetEmail })
+})
+
 test("lets a gift end after 1 to 366 days of 24 hours", async () => {
   const now = new Date("2026-03-28T12:00:00Z") // the clocks go forward in Europe the night after
   for (const expirationDays of [1, 366]) {
@@ -140,6 +146,17 @@ test("gives no more than can be spent (CR002)", async () => {
   expect(await db.refused("gifts.create", { userId, totalCredits: 21 })).toEqual(notEnough(21, 20))
   expect(await db.call("gifts.create", { userId, totalCredits: 20 })).toMatchObject({ newBalance: 0 })
   expect(await db.refused("gifts.create", { userId: "unheard of", totalCredits: 1 })).toEqual(notEnough(1, 0))
+})
+
+test("waits for a gift under way, and gives no more than it left (CR002)", async () => {
+  const userId = await db.userWith(10)
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("gifts.create", { userId, totalCredits: 6 })
+  const second = b.call("gifts.create", { userId, totalCredits: 6 })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await second).toEqual(notEnough(6, 4))
 })
 
 test("takes ten gifts at once from a balance for seven", async () => {

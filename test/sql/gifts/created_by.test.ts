@@ -39,6 +39,7 @@ test("pages", async () => {
     more = page.next !== null
   }
   expect(pages).toEqual([[5, 4], [3, 2], [1]])
+  expect(await db.call("gifts.created_by", { userId, limit: 5 })).toMatchObject({ next: null })
 })
 
 test("lists nothing for somebody who gave nothing, and writes nothing", async () => {

@@ -2,6 +2,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { given, noGift } from "../../support/gifts.ts"
 import { badTexts, invalid, nobodysId } from "../../support/refusals.ts"
+import { unindexed } from "../../support/session.ts"
 
 const db = await database()
 
@@ -39,14 +40,33 @@ test("pages", async () => {
     more = page.next !== null
   }
   expect(pages).toEqual([[5, 4], [3, 2], [1]])
+  expect(await db.call("gifts.received_by", { userId, limit: 5 })).toMatchObject({ next: null })
+})
+
+test("is in the order in which they arrived, however the rows are found", async () => {
+  const userId = await db.userWith(0)
+  const made = [await given(db, 1), await given(db, 2), await given(db, 3), await given(db, 4)]
+  for (const index of [1, 3, 0, 2]) await db.call("gifts.redeem", { userId, code: made[index]?.gift.code })
+  const reader = await unindexed(db)
+  // Merged by the gifts' ids, if by anything.
+  await reader.query("set enable_hashjoin = off")
+  await reader.query("set enable_nestloop = off")
+  expect(await reader.call("gifts.received_by", { userId, limit: 3 })).toMatchObject({
+    gifts: [{ credits: 3 }, { credits: 1 }, { credits: 4 }],
+    next: made[3]?.gift.id
+  })
 })
 
 test("lists nothing for somebody who got nothing", async () => {
   expect(await db.call("gifts.received_by", { userId: "new" })).toEqual({ gifts: [], next: null })
 })
 
-test("pages from nothing of somebody else's (CR201)", async () => {
-  expect(await db.refused("gifts.received_by", { userId: "new", before: nobodysId })).toEqual(noGift(nobodysId))
+test("pages from nothing, and nothing of somebody else's (CR201)", async () => {
+  const { gift } = await given(db, 10)
+  await db.call("gifts.redeem", { userId: "reader", code: gift.code })
+  for (const before of [nobodysId, gift.id]) {
+    expect(await db.refused("gifts.received_by", { userId: "new", before })).toEqual(noGift(before))
+  }
 })
 
 test.each([

@@ -13,6 +13,7 @@ import {
   wrongRecipient
 } from "../../support/gifts.ts"
 import { badTexts, invalid, keyReused } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { dispute, paid, send } from "../../support/stripe.ts"
 
 const db = await database()
@@ -104,6 +105,23 @@ test("lets the giver redeem a gift of their own", async () => {
   expect(await db.call("gifts.redeem", { userId: creatorId, code: gift.code })).toMatchObject({ newBalance: 30 })
 })
 
+test("waits for nobody when the gift isn't for who asks (CR204)", async () => {
+  const { creatorId, gift } = await given(db, 10, { targetEmail: "ben@example.org" })
+  await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])
+  expect(await db.refused("gifts.redeem", { userId: somebody(), code: gift.code })).toEqual(wrongRecipient)
+})
+
+test("takes the balances of both sides before the gift", async () => {
+  const { creatorId, gift } = await given(db, 30)
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [creatorId])
+  const a = await session(db)
+  const redeemed = a.call("gifts.redeem", { userId: somebody(), code: gift.code })
+  await a.waitsFor(holder)
+  await db.query("select from gifts.gift_codes where id = $1 for update nowait", [gift.id])
+  await holder.release()
+  expect(await redeemed).toMatchObject({ creditsReceived: 30 })
+})
+
 test("works once, for the same person too (CR202)", async () => {
   const { gift } = await given(db, 30)
   const userId = somebody()
@@ -151,6 +169,14 @@ test.each([
   const { gift } = await given(db, 30, { targetEmail: "Ben@Example.org" })
   const answer = await db.call("gifts.redeem", { userId: somebody(), code: gift.code, email, emailVerified })
   expect(answer).toMatchObject({ creditsReceived: 30 })
+})
+
+test("pays a simple gift to whoever has the code, whatever their address is", async () => {
+  for (const emailVerified of [true, false, null]) {
+    const { gift } = await given(db, 30)
+    const request = { userId: somebody(), code: gift.code, email: "ben@example.org", emailVerified }
+    expect(await db.call("gifts.redeem", request)).toMatchObject({ creditsReceived: 30 })
+  }
 })
 
 test.each([

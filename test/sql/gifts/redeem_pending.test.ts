@@ -3,6 +3,7 @@ import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { daysAfter, events, given } from "../../support/gifts.ts"
 import { badTexts, invalid } from "../../support/refusals.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
 
 const db = await database()
 const somebody = () => ({ userId: `user-${randomUUID()}`, email: `${randomUUID()}@example.org` })
@@ -52,6 +53,96 @@ test("redeems as many as it is allowed to, and says that there are more", async 
   expect(first.totalCredits + second.totalCredits).toBe(6)
 })
 
+test("says that there are no more when there were as many as allowed", async () => {
+  const ben = somebody()
+  await givenTo(ben.email, 1, 2)
+  expect(await db.call("gifts.redeem_pending", { ...ben, limit: 2 })).toMatchObject({ redeemed: 2, more: false })
+})
+
+test("takes the oldest first, one after the other", async () => {
+  const ben = somebody()
+  for (const amount of [1, 2, 3, 4]) await givenTo(ben.email, amount)
+  // The oldest two lie last in the table.
+  for (const amount of [2, 1]) {
+    await db.query(
+      `update gifts.gift_codes set expires_at = expires_at + interval '1 second'
+       where target_email = $1 and total_credits = $2`,
+      [ben.email, amount]
+    )
+  }
+  const caller = await unindexed(db)
+  expect(await caller.call("gifts.redeem_pending", { ...ben, limit: 3 })).toMatchObject({ totalCredits: 6, more: true })
+  const rows = await db.query("select amount from credits.transactions where user_id = $1 order by seq", [ben.userId])
+  expect(rows.map(({ amount }) => amount)).toEqual([1, 2, 3])
+})
+
+test("locks balances in order, whoever gave what first", async () => {
+  const [reader = "", ...givers] = ["lock-1", "lock-2", "lock-3", "lock-4", "lock-5", "lock-6", "lock-7", "lock-8"]
+  const email = "locks@example.org"
+  for (const userId of givers.toReversed()) {
+    await db.call("credits.grant", { userId, amount: 1, reason: "test", referenceId: "first" })
+    await db.call("gifts.create", { userId, totalCredits: 1, targetEmail: email })
+  }
+  await db.call("credits.init", { userId: reader })
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for update", [reader])
+  const a = await session(db)
+  const redeemed = a.call("gifts.redeem_pending", { userId: reader, email })
+  await a.waitsFor(holder)
+  // It has none of the later ones yet.
+  await db.query("select from credits.balances where user_id = any($1) for update nowait", [givers])
+  await holder.release()
+  expect(await redeemed).toMatchObject({ redeemed: 7 })
+})
+
+test("takes a gift until its expiry, and leaves it from then on", async () => {
+  const ben = somebody()
+  const { gift } = await given(db, 10, { targetEmail: ben.email })
+  const at = (milliseconds: number) => new Date(new Date(gift.expiresAt).getTime() + milliseconds)
+  expect(await db.call("gifts.redeem_pending", { ...ben, now: at(0) })).toEqual(nothing)
+  expect(await db.call("gifts.redeem_pending", { ...ben, now: at(-1) })).toMatchObject({ redeemed: 1 })
+})
+
+test("waits for a cancel under way, and leaves what that took back", async () => {
+  const ben = somebody()
+  const [first] = await givenTo(ben.email, 10, 20)
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("gifts.cancel", { userId: first?.creatorId, giftId: first?.gift.id })
+  const redeemed = b.call("gifts.redeem_pending", ben)
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await redeemed).toEqual({ ...nothing, redeemed: 1, totalCredits: 20 })
+})
+
+test("holds the balances of all sides until it is over, and nobody else's", async () => {
+  const ben = somebody()
+  const gifts = await givenTo(ben.email, 1, 2, 3)
+  const givers = gifts.map(({ creatorId }) => creatorId)
+  const others = [await db.userWith(1), (await given(db, 1, { targetEmail: somebody().email })).creatorId]
+  const a = await session(db)
+  await a.query("begin")
+  await a.call("gifts.redeem_pending", { ...ben, limit: 2 })
+  const free = await db.query("select user_id from credits.balances where user_id = any($1) for update skip locked", [
+    [...givers, ben.userId, ...others]
+  ])
+  const third = gifts.toSorted((x, y) => (x.gift.id < y.gift.id ? -1 : 1)).at(-1)?.creatorId
+  expect(free.map(({ user_id }) => user_id).toSorted()).toEqual([third, ...others].toSorted())
+  await a.query("commit")
+})
+
+test("ends as a whole when the trouble is the server's, not a gift's", async () => {
+  const ben = somebody()
+  const [, troubled] = await givenTo(ben.email, 10, 20)
+  await db.query(`
+    create function public.fail() returns trigger language plpgsql as $$
+      begin raise 'no disk' using errcode = '53100'; end $$;
+    create trigger troubled before insert on gifts.gift_redemptions
+    for each row when (new.gift_id = '${troubled?.gift.id}') execute function public.fail()`)
+  expect(await db.refused("gifts.redeem_pending", ben)).toMatchObject({ sqlstate: "53100" })
+  await db.query("drop trigger troubled on gifts.gift_redemptions; drop function public.fail()")
+  expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 2, totalCredits: 30 })
+})
+
 test("goes on after one that fails, which stays as it was", async () => {
   const ben = somebody()
   const [, poisoned] = await givenTo(ben.email, 10, 20, 30)
@@ -62,6 +153,9 @@ test("goes on after one that fails, which stays as it was", async () => {
     for each row when (new.gift_id = '${id}') execute function public.fail()`)
   expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 2, totalCredits: 40, failed: 1 })
   await db.verify()
+  expect(await warningsOf(db, "select gifts.redeem_pending($1, $2)", [ben.userId, ben.email])).toEqual([
+    expect.stringContaining(id)
+  ])
   await db.query("drop trigger poisoned on gifts.gift_redemptions; drop function public.fail()")
   expect(await db.call("gifts.redeem_pending", ben)).toEqual({ ...nothing, redeemed: 1, totalCredits: 20 })
 })

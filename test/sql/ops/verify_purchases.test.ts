@@ -84,7 +84,8 @@ test("finds a ledger row of other credits than were bought", async () => {
 
 test("finds a purchase that names another ledger row as its credit", async () => {
   const damage = change(`transaction_id = (select id from credits.transactions where type = 'grant')`)
-  expect(await found(db, damage)).toEqual(["purchase_credit", "purchase_kept", "purchase_once"])
+  const invariants = ["purchase_credit", "purchase_kept", "purchase_ledger", "purchase_once"]
+  expect(await found(db, damage)).toEqual(invariants)
 })
 
 test("finds a purchase that names a grant of the same amount as its credit", async () => {
@@ -98,17 +99,22 @@ test("finds a purchase that names a grant of the same amount as its credit", asy
   expect(await found(db, ...damage)).toEqual(["purchase_credit", "purchase_kept", "purchase_once"])
 })
 
-test("finds credits of a purchase that isn't there", async () => {
+test.each([
+  ["purchase", 5, "purchase_once"],
+  ["adjustment", 5, "purchase_ledger"],
+  ["clawback", -5, "purchase_ledger"]
+])("finds a %s of %s credits of a purchase that isn't there", async (type, amount, invariant) => {
   const forged = `
     select credits.post(
-      credits.lock_balance('forger'),
+      credits.lock_balance(u.user_id),
       jsonb_populate_record(
         null::credits.posting,
-        '{"type": "purchase", "amount": 5, "counter_account": "stripe", "description": "forged", "caller": "test"}'
+        '{"type": "${type}", "amount": ${amount}, "counter_account": "stripe", "description": "forged", "caller": "test"}'
       ),
       now()
-    )`
-  expect(await found(db, forged)).toEqual(["purchase_once"])
+    )
+    from (select '${await db.userWith(10)}'::text as user_id) u`
+  expect(await found(db, forged)).toEqual([invariant])
 })
 
 /** A ledger row of the purchase nothing came of, as its own function would write it. */

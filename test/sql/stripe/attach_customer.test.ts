@@ -47,8 +47,11 @@ test("refuses a user who has never begun a purchase (CR001)", async () => {
   )
 })
 
-test("refuses no customer (CR001)", async () => {
-  expect(await db.refused("stripe.attach_customer", { userId: "u", livemode: false, customerId: "" })).toEqual(
-    invalid("customerId")
-  )
-})
+test.each([null, "", "cus_", "customer", "cus_a b", "acus_1", `cus_${"x".repeat(251)}`])(
+  "refuses %s as a customer (CR001)",
+  async (customerId) => {
+    expect(await db.refused("stripe.attach_customer", { userId: "u", livemode: false, customerId })).toEqual(
+      invalid("customerId")
+    )
+  }
+)

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { nobodysId, noPurchase } from "../../support/refusals.ts"
+import { invalid, nobodysId, noPurchase } from "../../support/refusals.ts"
 import { session } from "../../support/session.ts"
 import { begin, chargeRefunded, outbox, paymentIntent, send, standing } from "../../support/stripe.ts"
 
@@ -133,6 +133,21 @@ test("refuses a second Checkout Session for one purchase (CR305)", async () => {
     message: expect.any(String),
     detail: { purchaseId, paymentIntentId: null, checkoutSessionId }
   })
+})
+
+test("refuses half a Checkout Session, and one for a purchase begun without (CR001)", async () => {
+  const { purchaseId } = await begin(db, { attached: false, checkout: true })
+  const { purchaseId: without } = await begin(db, { attached: false })
+  const [checkoutSessionId, checkoutUrl] = ["cs_test_half", "https://checkout.test/pay"]
+  const before = await db.books()
+  for (const half of [
+    { purchaseId, checkoutSessionId },
+    { purchaseId, checkoutUrl },
+    { purchaseId: without, checkoutSessionId, checkoutUrl }
+  ]) {
+    expect(await db.refused("stripe.attach_payment", half)).toEqual(invalid("checkoutUrl"))
+  }
+  expect(await db.books()).toEqual(before)
 })
 
 test("refuses a purchase that isn't there (CR303)", async () => {

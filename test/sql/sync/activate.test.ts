@@ -1,5 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { invalid, refusedBy } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { chargesOf, eventsOf } from "./subscribers.ts"
 
 const db = await database()
@@ -138,6 +140,26 @@ test("resumes a paused one with a new anchor; the time paused is not billed", as
   ])
 })
 
+test("waits for a gift under way, over which there is nothing to pay (CR103), and for nobody else's balance", async () => {
+  const userId = await db.userWith(30)
+  await holding(db, "select from credits.balances where user_id = $1 for update", [await db.userWith(1)])
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("sync.gift", { userId, by: "admin-1", now })
+  const activated = b.call("sync.activate", { userId, now })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await activated).toEqual(refusedBy("CR103"))
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 30 })
+})
+
+test("names the intervals for sale in their order, wherever they lie", async () => {
+  await db.query("update credits.sync_prices set sort_order = sort_order where interval = 'monthly'")
+  expect(await db.refused("sync.activate", { userId: "stranger", interval: "weekly" })).toMatchObject({
+    detail: { issues: [{ message: "must be one of monthly, quarterly, yearly" }] }
+  })
+})
+
 test.each([
   ["interval", { interval: "weekly" }, "must be one of monthly, quarterly, yearly"],
   ["userId", { userId: "" }, "must be 1 to 128 characters"],
@@ -149,4 +171,10 @@ test.each([
     sqlstate: "CR001",
     detail: { issues: [{ path, message }] }
   })
+})
+
+test("refuses an interval that isn't for sale first, whatever else there is to refuse (CR001)", async () => {
+  const userId = await db.userWith(100)
+  await db.call("sync.activate", { userId })
+  expect(await db.refused("sync.activate", { userId, interval: "weekly" })).toEqual(invalid("interval"))
 })

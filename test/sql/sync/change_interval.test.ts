@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
-import { invalid } from "../../support/refusals.ts"
+import { invalid, refusedBy } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { chargesOf } from "./subscribers.ts"
 
 const db = await database()
@@ -64,4 +65,17 @@ test("refuses an interval that isn't for sale (CR001)", async () => {
   for (const interval of ["weekly", "", null]) {
     expect(await db.refused("sync.change_interval", { userId, interval })).toEqual(invalid("interval"))
   }
+})
+
+test("waits for a gift under way, which it then can't change (CR103), and for nobody else's balance", async () => {
+  const userId = await db.userWith(30)
+  await holding(db, "select from credits.balances where user_id = $1 for update", [await db.userWith(1)])
+  await db.call("sync.activate", { userId, now })
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("sync.gift", { userId, by: "admin-1", now })
+  const changed = b.call("sync.change_interval", { userId, interval: "yearly", now })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await changed).toEqual(refusedBy("CR103"))
 })

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
+import { eventually } from "../../support/wait.ts"
 import { chargesOf, eventsOf, subscribers } from "./subscribers.ts"
 
 const db = await database()
@@ -15,9 +17,25 @@ const subscribed = async (months: number, settings: object = {}) => {
   return userId
 }
 
+/** How often it was said that the user's renewal is at risk. */
+const atRisk = async (userId: string) =>
+  (await eventsOf(db, userId)).filter((type) => type === "sync.renewal_at_risk").length
+
 /** Each test is alone with its subscriptions: those of the tests before it are over. */
-const alone = () =>
-  db.query("update credits.sync_subscriptions set status = 'inactive', next_charge_at = null, paused_at = null")
+const alone = async () => {
+  await db.query("update credits.sync_subscriptions set status = 'inactive', next_charge_at = null, paused_at = null")
+  await db.query("delete from credits.sync_charge_errors")
+}
+
+/** Whose charges the ledger refuses. */
+const poison = async (pattern: string) => {
+  await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
+      if new.user_id ~ '${pattern}' then raise exception 'the ledger refuses %', new.user_id; end if; return new; end $$`)
+  await db.query(
+    "create trigger poison before insert on credits.transactions for each row when (new.app_id = 'sync') execute function public.poison()"
+  )
+}
+const heal = () => db.query("drop function public.poison() cascade")
 
 describe("one charge", () => {
   test("writes the ledger row, the charge, the next date and the event", async () => {
@@ -59,6 +77,22 @@ describe("one charge", () => {
         transactionId: row.id
       }
     })
+  })
+
+  test("is each one's own, when several are charged at once", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "own-" })
+    // Not by sync.charge_due, which would try them one by one if it failed for all.
+    const batch = "select * from sync.charge_batch(array['own-1', 'own-2', 'own-3'], 'test', $1)"
+    expect(await db.query(batch, [later(1)])).toEqual([{ o_charged: 3, o_paused: 0 }])
+    const rows = await db.query(
+      `select t.user_id, c.user_id as charged, e.user_id as told
+       from credits.transactions t
+       left join credits.sync_charges c on c.transaction_id = t.id
+       left join credits.events e on e.data ->> 'transactionId' = t.id::text
+       where t.user_id like 'own-%' and t.app_id = 'sync' order by 1`
+    )
+    expect(rows).toEqual(["own-1", "own-2", "own-3"].map((id) => ({ user_id: id, charged: id, told: id })))
   })
 
   test("comes at the instant it is due and not a millisecond before, and once", async () => {
@@ -129,6 +163,10 @@ describe("without enough credits", () => {
     const userId = await subscribed(2)
     await db.call("credits.reserve", { userId, amount: 1, reason: "test" })
     expect(await db.call("sync.charge_due", { now: later(28) })).toMatchObject({ charged: 0, paused: 1 })
+    const [event] = await db.query("select data from credits.events where user_id = $1 and type = 'sync.paused'", [
+      userId
+    ])
+    expect(event.data).toMatchObject({ required: 30, available: 29 })
   })
 })
 
@@ -169,13 +207,68 @@ describe("after an outage", () => {
   })
 })
 
+describe("while anybody is charged", () => {
+  test("goes on, as many as pause at the same time", async () => {
+    await alone()
+    const userId = await subscribed(6)
+    const poor = await subscribed(1)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({
+      charged: 3,
+      paused: 1,
+      errors: 0,
+      total: 4
+    })
+    expect(await chargesOf(db, userId)).toHaveLength(4)
+    expect(await db.call("sync.status", { userId: poor })).toMatchObject({ active: false })
+  })
+
+  test("goes on, as many as are broken", async () => {
+    await alone()
+    const userId = await subscribed(6)
+    const broken = await subscribed(6)
+    await poison(broken)
+    expect(await db.call("sync.charge_due", { now: later(100) })).toEqual({
+      charged: 3,
+      paused: 0,
+      errors: 1,
+      total: 4
+    })
+    await heal()
+    expect(await chargesOf(db, userId)).toHaveLength(4)
+    expect(await chargesOf(db, broken)).toHaveLength(1)
+  })
+})
+
 describe("the limit", () => {
+  test.each(["pauses", "is broken", "pays"])("bounds periods, not users, when one %s", async (what) => {
+    await alone()
+    const other = await subscribed(what === "pauses" ? 1 : 6)
+    if (what === "is broken") await poison(other)
+    for (const each of [1, 2]) await subscribed(6, { now: new Date(now.getTime() + each) })
+    expect(await db.call("sync.charge_due", { now: later(100), limit: 4 })).toMatchObject({ total: 4 })
+    if (what === "is broken") await heal()
+  })
+
+  test.each(["pauses", "is broken"])("bounds warnings, too: none while somebody is due, when one %s", async (what) => {
+    await alone()
+    const userId = await subscribed(2)
+    const other = await subscribed(what === "pauses" ? 1 : 2)
+    if (what === "is broken") await poison(other)
+    const poor = await subscribed(1, { now: later(2) })
+    expect(await db.call("sync.charge_due", { now: later(28), limit: 2 })).toMatchObject({ charged: 1, total: 2 })
+    expect(await atRisk(poor)).toBe(0)
+    expect(await db.call("sync.charge_due", { now: later(28), limit: 1 })).toEqual(nothing)
+    expect(await atRisk(poor)).toBe(1)
+    if (what === "is broken") await heal()
+    expect(await chargesOf(db, userId)).toHaveLength(2)
+  })
+
   test("bounds a call; the longest due come first", async () => {
     await alone()
     for (const [prefix, days] of [
-      ["first-", 1],
+      ["third-", 3],
       ["second-", 2],
-      ["third-", 3]
+      ["first-", 1]
     ] as const) {
       await subscribers(db, { count: 4, credits: 30, dueAt: later(days), prefix })
     }
@@ -186,7 +279,8 @@ describe("the limit", () => {
       )
       return Object.fromEntries(rows.map((row) => [row.who, row.count]))
     }
-    expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
+    const charger = await unindexed(db)
+    expect(await charger.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
     expect(await charged()).toEqual({ first: 4, second: 2 })
     expect(await db.call("sync.charge_due", { now: later(5), limit: 6 })).toMatchObject({ total: 6 })
     expect(await charged()).toEqual({ first: 4, second: 4, third: 4 })
@@ -199,16 +293,6 @@ describe("the limit", () => {
 })
 
 describe("a broken row", () => {
-  /** Whose charges the ledger refuses. */
-  const poison = async (pattern: string) => {
-    await db.query(`create function public.poison() returns trigger language plpgsql as $$ begin
-        if new.user_id ~ '${pattern}' then raise exception 'the ledger refuses %', new.user_id; end if; return new; end $$`)
-    await db.query(
-      "create trigger poison before insert on credits.transactions for each row when (new.app_id = 'sync') execute function public.poison()"
-    )
-  }
-  const heal = () => db.query("drop function public.poison() cascade")
-
   test("one in a hundred: the other 99 are charged in the same run, it is recorded and tried again later", async () => {
     await alone()
     await subscribers(db, { count: 1000, credits: 60, dueAt: later(1), prefix: "herd-" })
@@ -248,6 +332,9 @@ describe("a broken row", () => {
     await subscribers(db, { count: 1, credits: 60, dueAt: later(1), prefix: "hermit-" })
     await poison("^hermit-")
     expect(await db.call("sync.charge_due", { now: later(1) })).toEqual({ ...nothing, errors: 1, total: 1 })
+    const again = (milliseconds: number) => new Date(later(1).getTime() + 3_600_000 + milliseconds)
+    expect(await db.call("sync.charge_due", { now: again(-1) })).toEqual(nothing)
+    expect(await db.call("sync.charge_due", { now: again(0) })).toEqual({ ...nothing, errors: 1, total: 1 })
     await heal()
   })
 })
@@ -267,18 +354,97 @@ describe("who is in use", () => {
     }
     expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
   })
+
+  test("nobody waits who isn't due", async () => {
+    await alone()
+    const [due, notDue] = [await subscribed(2), await subscribed(2, { now: later(5) })]
+    const charger = await session(db)
+    await charger.query("begin")
+    expect(await charger.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    const free = await db.query("select user_id from credits.balances where user_id = any($1) for update skip locked", [
+      [due, notDue]
+    ])
+    expect(free).toEqual([{ user_id: notDue }])
+    await charger.query("commit")
+  })
+
+  test("so is whose subscription another run has", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "shared-" })
+    const holder = await holding(db, "select from credits.sync_subscriptions where user_id = 'shared-2' for update")
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 2, total: 2 })
+    await holder.release()
+    expect(await db.call("sync.charge_due", { now: later(1) })).toMatchObject({ charged: 1 })
+  })
+
+  test("so is whom a warning would be for", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 10, dueAt: later(3), prefix: "warned-" })
+    const warned = async () => {
+      const rows = await db.query(
+        "select user_id from credits.events where type = 'sync.renewal_at_risk' and user_id like 'warned-%' order by 1"
+      )
+      return rows.map(({ user_id }) => user_id)
+    }
+    const holder = await holding(db, "select from credits.balances where user_id = 'warned-2' for update")
+    await db.call("sync.charge_due", { now: later(1) })
+    expect(await warned()).toEqual(["warned-1", "warned-3"])
+    await holder.release()
+    await db.call("sync.charge_due", { now: later(1) })
+    expect(await warned()).toEqual(["warned-1", "warned-2", "warned-3"])
+  })
+})
+
+describe("the server's trouble", () => {
+  const troubled = async (table: string, when: string, body: () => Promise<void>) => {
+    await db.query(`
+      create function public.trouble() returns trigger language plpgsql as $$
+        begin raise 'no disk' using errcode = '53100'; end $$;
+      create trigger trouble before insert on credits.${table}
+      for each row when (${when}) execute function public.trouble()`)
+    try {
+      await body()
+    } finally {
+      await db.query("drop function public.trouble() cascade")
+    }
+  }
+
+  test("ends the run as a whole; nobody is recorded as broken", async () => {
+    await alone()
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "full-" })
+    await troubled("transactions", "new.user_id = 'full-2'", async () => {
+      expect(await db.refused("sync.charge_due", { now: later(1) })).toMatchObject({ sqlstate: "53100" })
+    })
+    expect(await db.call("sync.charge_due", { now: later(1) })).toEqual({ ...nothing, charged: 3, total: 3 })
+  })
+
+  test("ends it while warning, too; other trouble there leaves the charges as they are", async () => {
+    await alone()
+    const [due, poor] = [await subscribed(2), await subscribed(1, { now: later(2) })]
+    await troubled("events", `new.user_id = '${poor}'`, async () => {
+      expect(await db.refused("sync.charge_due", { now: later(28) })).toMatchObject({ sqlstate: "53100" })
+    })
+    await db.query(`
+      create function public.bad() returns trigger language plpgsql as $$ begin raise 'bad event'; end $$;
+      create trigger bad before insert on credits.events
+      for each row when (new.user_id = '${poor}') execute function public.bad()`)
+    expect(await db.call("sync.charge_due", { now: later(28) })).toEqual({ ...nothing, charged: 1, total: 1 })
+    expect(await warningsOf(db, "select sync.charge_due($1)", [later(28)])).toEqual([
+      expect.stringContaining("bad event")
+    ])
+    await db.query("drop function public.bad() cascade")
+    expect(await chargesOf(db, due)).toHaveLength(2)
+  })
 })
 
 describe("renewal at risk", () => {
-  const atRisk = async (userId: string) =>
-    (await eventsOf(db, userId)).filter((type) => type === "sync.renewal_at_risk").length
-
   test("is said once a period, three days before a charge that the balance can't meet", async () => {
     await alone()
     const userId = await subscribed(1)
     await db.call("sync.charge_due", { now: later(24.9) })
     expect(await atRisk(userId)).toBe(0)
     await db.call("sync.charge_due", { now: later(25) })
+    expect(await atRisk(userId)).toBe(1)
     await db.call("sync.charge_due", { now: later(26) })
     expect(await atRisk(userId)).toBe(1)
     const [event] = await db.query("select data from credits.events where user_id = $1 order by id desc limit 1", [
@@ -306,5 +472,105 @@ describe("renewal at risk", () => {
     await db.call("credits.use", { userId, amount: 1, appId: "chat", description: "test" })
     await db.call("sync.charge_due", { now: later(27) })
     expect(await atRisk(userId)).toBe(1)
+  })
+})
+
+test("a warning counts holds, and comes to the nearest due first when there are many", async () => {
+  await alone()
+  await subscribers(db, { count: 2, credits: 30, dueAt: later(3), prefix: "holding-" })
+  await subscribers(db, { count: 2, credits: 10, dueAt: later(2.5), prefix: "sooner-" })
+  await db.call("credits.reserve", { userId: "holding-1", amount: 1, reason: "test" })
+  const warned = async () => {
+    const rows = await db.query(
+      `select user_id, data -> 'available' as available from credits.events
+       where type = 'sync.renewal_at_risk' and user_id ~ '^(holding|sooner)-' order by id`
+    )
+    return rows.map(({ user_id, available }) => `${user_id} ${available}`)
+  }
+  const charger = await unindexed(db)
+  await charger.call("sync.charge_due", { now: later(1), limit: 2 })
+  expect((await warned()).toSorted()).toEqual(["sooner-1 10", "sooner-2 10"])
+  await charger.call("sync.charge_due", { now: later(1), limit: 2 })
+  expect((await warned()).slice(2)).toEqual(["holding-1 29"])
+})
+
+test("a warning says the price of the interval, whichever it is", async () => {
+  await alone()
+  const monthly = await subscribed(1)
+  const yearly = await db.userWith(360)
+  await db.call("sync.activate", { userId: yearly, interval: "yearly", now: new Date("2026-02-28T10:00:00.000Z") })
+  for (const userId of [monthly, yearly]) {
+    await db.call("credits.grant", { userId, amount: userId === yearly ? 50 : 20, reason: "test", referenceId: "some" })
+  }
+  await db.call("sync.charge_due", { now: later(27) })
+  for (const { userId, required, available } of [
+    { userId: monthly, required: 30, available: 20 },
+    { userId: yearly, required: 360, available: 50 }
+  ]) {
+    const [event] = await db.query(
+      "select type, data from credits.events where user_id = $1 order by id desc limit 1",
+      [userId]
+    )
+    expect(event).toMatchObject({ type: "sync.renewal_at_risk", data: { required, available } })
+  }
+})
+
+test("who can pay, or is due already, takes nobody's place among the warned", async () => {
+  await alone()
+  await subscribers(db, { count: 1, credits: 10, dueAt: later(1), prefix: "broken-" })
+  await db.query("select sync.record_error('broken-1', 'P0001', 'test', $1)", [later(1)])
+  await subscribers(db, { count: 1, credits: 30, dueAt: later(2), prefix: "able-" })
+  await subscribers(db, { count: 1, credits: 29, dueAt: later(3), prefix: "unable-" })
+  await db.call("sync.charge_due", { now: later(1), limit: 1 })
+  for (const userId of ["broken-1", "able-1"]) expect(await eventsOf(db, userId)).toEqual([])
+  expect(await eventsOf(db, "unable-1")).toEqual(["sync.renewal_at_risk"])
+})
+
+describe("a warning that waits for who is writing, step by step", () => {
+  /** It has looked without locks and waits for the balances while `meanwhile` is done; what it then says of the user. */
+  const warnedAfter = async (userId: string, at: Date, meanwhile: ReadonlyArray<string>) => {
+    const before = await atRisk(userId)
+    const writer = await holding(db, "lock table credits.balances in exclusive mode")
+    const warner = await db.pool.connect()
+    try {
+      const [{ pid }] = (await warner.query("select pg_backend_pid() as pid")).rows
+      const warned = warner.query("select sync.warn_at_risk($1, 10)", [at])
+      await eventually(
+        async () => (await db.query("select pg_blocking_pids($1) as pids", [pid]))[0].pids,
+        (pids: ReadonlyArray<number>) => pids.includes(writer.pid)
+      )
+      for (const statement of meanwhile) await writer.query(statement)
+      await writer.release()
+      await warned
+    } finally {
+      warner.release()
+    }
+    return (await atRisk(userId)) - before
+  }
+
+  test("is for who is still at risk", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    expect(await warnedAfter(userId, later(27), [])).toBe(1)
+  })
+
+  test("isn't for who has got credits meanwhile", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    const grant = `select credits.grant('${userId}', 30, 'test', 'more')`
+    expect(await warnedAfter(userId, later(27), [grant])).toBe(0)
+  })
+
+  test("isn't for who has been paused meanwhile", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    const charge = `select sync.charge_due('${later(28).toISOString()}')`
+    expect(await warnedAfter(userId, later(27), [charge])).toBe(0)
+  })
+  test("isn't said again to whom another run said it meanwhile", async () => {
+    await alone()
+    const userId = await subscribed(1)
+    const charge = `select sync.charge_due('${later(27).toISOString()}')`
+    expect(await warnedAfter(userId, later(27), [charge])).toBe(1)
   })
 })

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid, refusedBy } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { eventsOf } from "./subscribers.ts"
 
 const db = await database()
@@ -41,4 +42,34 @@ test("refuses who has no sync (CR102), and no user at all (CR001)", async () => 
   expect(await db.refused("sync.deactivate", { userId })).toEqual(refusedBy("CR102"))
   expect(await db.refused("sync.deactivate", { userId: "stranger" })).toEqual(refusedBy("CR102"))
   expect(await db.refused("sync.deactivate", { userId: "" })).toEqual(invalid("userId"))
+  await db.call("sync.activate", { userId, now })
+  await db.call("sync.deactivate", { userId, now })
+  expect(await db.refused("sync.deactivate", { userId, now })).toEqual(refusedBy("CR102"))
+})
+
+test("waits for a gift under way, which it then can't end (CR103), and for nobody else's balance", async () => {
+  const userId = await db.userWith(30)
+  await holding(db, "select from credits.balances where user_id = $1 for update", [await db.userWith(1)])
+  await db.call("sync.activate", { userId, now })
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("sync.gift", { userId, by: "admin-1", now })
+  const ended = b.call("sync.deactivate", { userId, now })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await ended).toEqual(refusedBy("CR103"))
+})
+
+test("ends only that user's, and forgets only that user's trouble", async () => {
+  const [userId, other] = [await db.userWith(30), await db.userWith(30)]
+  for (const each of [userId, other]) {
+    await db.call("sync.activate", { userId: each, now })
+    await db.query("select sync.record_error($1, 'P0001', 'test', $2)", [each, now])
+  }
+  await db.call("sync.deactivate", { userId, now })
+  expect(await db.call("sync.status", { userId: other })).toMatchObject({ active: true })
+  const troubled = await db.query("select user_id from credits.sync_charge_errors where user_id = any($1)", [
+    [userId, other]
+  ])
+  expect(troubled).toEqual([{ user_id: other }])
 })

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { badTexts, invalid, refusedBy } from "../../support/refusals.ts"
+import { holding, session } from "../../support/session.ts"
 import { chargesOf, eventsOf } from "./subscribers.ts"
 
 const db = await database()
@@ -54,4 +55,52 @@ test("no gift to revoke (CR104), nobody who revokes (CR001)", async () => {
   for (const { text } of badTexts(128)) {
     expect(await db.refused("sync.revoke_gift", { userId, by: text })).toEqual(invalid("by"))
   }
+})
+
+test("waits for the gift under way, and for nobody else's balance", async () => {
+  const userId = await db.userWith(1)
+  await holding(db, "select from credits.balances where user_id = $1 for update", [await db.userWith(1)])
+  const [a, b] = [await session(db), await session(db)]
+  await a.query("begin")
+  await a.call("sync.gift", { userId, by: "admin-1", now })
+  const revoked = b.call("sync.revoke_gift", { userId, by: "admin-2", now })
+  await b.waitsFor(a)
+  await a.query("commit")
+  expect(await revoked).toMatchObject({ gifted: false, giftRevokedBy: "admin-2" })
+})
+
+test("a period that ends at that moment is over; one that ends a moment later isn't", async () => {
+  const end = new Date("2027-02-28T10:00:00.000Z")
+  for (const { at, nextChargeAt } of [
+    { at: new Date(end.getTime() - 1), nextChargeAt: end.toISOString() },
+    { at: end, nextChargeAt: end.toISOString() },
+    { at: new Date(end.getTime() + 1), nextChargeAt: "2027-02-28T10:00:00.001Z" }
+  ]) {
+    const userId = await db.userWith(100)
+    await db.call("sync.activate", { userId, now })
+    await db.call("sync.gift", { userId, by: "admin-1", now: later(1) })
+    await db.call("sync.revoke_gift", { userId, by: "admin-1", now: at })
+    expect(await db.call("sync.status", { userId })).toMatchObject({ nextChargeAt })
+    const [{ anchor }] = await db.query("select anchor from credits.sync_subscriptions where user_id = $1", [userId])
+    expect(anchor).toEqual(at < end ? now : at)
+  }
+})
+
+test("what lay underneath and isn't active is as it was, whenever its paid time ended", async () => {
+  const userId = await db.userWith(30)
+  await db.call("sync.activate", { userId, now })
+  await db.call("sync.charge_due", { now: later(30) })
+  const underneath = async () => {
+    const [row] = await db.query(
+      `select status, interval, anchor, months_paid, paid_until, paused_at, next_charge_at
+       from credits.sync_subscriptions where user_id = $1`,
+      [userId]
+    )
+    return row
+  }
+  const before = await underneath()
+  expect(before).toMatchObject({ status: "paused", anchor: now })
+  await db.call("sync.gift", { userId, by: "admin-1", now: later(31) })
+  await db.call("sync.revoke_gift", { userId, by: "admin-1", now: later(40) })
+  expect(await underneath()).toEqual(before)
 })
