@@ -6,8 +6,9 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev
 
 FROM node:24-slim
-# One arena of the C library, as in `npm start`: several keep tens of megabytes for nothing.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1 NODE_COMPILE_CACHE=/home/node/compile-cache
+# One arena of the C library, and what is freed goes back to the system, as in `npm start`: tens of megabytes.
+ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072
+ENV NODE_ENV=production NODE_COMPILE_CACHE=/home/node/compile-cache
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 # Owned by who runs: committed migrations may be readable to their owner only.
@@ -18,11 +19,11 @@ COPY --chown=node:node src src
 RUN chmod +x src/main.ts && ln -s /app/src/main.ts /usr/local/bin/mana-credits
 USER node
 # What Node makes of the sources, made once: a start is quicker for it and takes 20 MB less. It holds for these flags only.
-RUN node --max-semi-space-size=12 --heap-growing-percent=40 --no-parallel-scavenge src/main.ts help \
-  && node --max-semi-space-size=12 --heap-growing-percent=40 --no-parallel-scavenge -e "import('/app/src/commands/serve.ts')"
+RUN node --max-semi-space-size=8 --heap-growing-percent=40 --no-parallel-scavenge src/main.ts help \
+  && node --max-semi-space-size=8 --heap-growing-percent=40 --no-parallel-scavenge -e "import('/app/src/commands/serve.ts')"
 EXPOSE 3061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3061}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # No shell and no npm between: SIGTERM reaches the service. The heap as in `npm start`: what is alive is about 50 MB,
 # and Node would let several times that pile up before it clears away. One thread is enough to clear up what is young:
 # several cost more than they save where there are few processors.
-CMD ["node", "--max-semi-space-size=12", "--heap-growing-percent=40", "--no-parallel-scavenge", "src/main.ts", "serve"]
+CMD ["node", "--max-semi-space-size=8", "--heap-growing-percent=40", "--no-parallel-scavenge", "src/main.ts", "serve"]
