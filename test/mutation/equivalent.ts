@@ -70,6 +70,33 @@ const reasons: ReadonlyArray<Reason> = [
     why: "`credits.lock_balance`, called next, refuses the same with the same words"
   },
   {
+    matches: ids(
+      "credits.sound_use_request/coalesce-77b933",
+      "credits.sound_use_request/coalesce-6b1d07",
+      "credits.sound_use_request/number-cdfdb2",
+      "credits.sound_use_request/number-eba5ba",
+      "credits.sound_use_request/when-part-adb14a",
+      "credits.sound_use_request/when-part-part-11bb74",
+      "credits.use_many/comparison-fb7ae7",
+      "credits.use_many/if-1b60ec",
+      "credits.decide_use/coalesce-781048",
+      "credits.decide_use/comparison-0d0431"
+    ),
+    why: "what the quick way then leaves out or can't find goes the slow way, which decides the same"
+  },
+  {
+    matches: ids("credits.use_many/comparison-603fa1"),
+    why: "a place in an array is never 0"
+  },
+  {
+    matches: ids("credits.write_uses/if-2350cd", "credits.remembered_answer/if-c50d28"),
+    why: "returns early what the rest comes to as well, of no rows"
+  },
+  {
+    matches: ids("credits.post_many/comparison-7b61a7", "credits.post_many/where-239fbe"),
+    why: "`credits.settle` changes nothing for who can't spend more than before"
+  },
+  {
     matches: ids("credits.lock_caps/distinct-241797"),
     why: "`on conflict do nothing` takes the second row of one statement as well"
   },
@@ -92,6 +119,7 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids(
       "credits.history/coalesce-9ee1b7",
+      "credits.post_many/coalesce-463713",
       "gifts.created_by/coalesce-dd63ad",
       "gifts.received_by/coalesce-ac8d10",
       "stripe.due_purchases/coalesce-0d25c6"

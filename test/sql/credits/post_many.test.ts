@@ -1,6 +1,7 @@
 /** The set-based writer writes what the single one writes: the same postings through both, row by row. */
 import { expect, test } from "vitest"
 import { database } from "../../support/database.ts"
+import { dispute, paid, send } from "../../support/stripe.ts"
 
 const db = await database()
 const now = new Date("2027-05-05T05:05:05.555Z")
@@ -119,4 +120,30 @@ test("one user twice, or a user without a balance: nothing is written", async ()
   await expect(grants("twice", "twice")).rejects.toMatchObject({ code: "23505" })
   await expect(grants("twice", "nobody")).rejects.toMatchObject({ code: "P0001" })
   expect(await db.books()).toEqual(before)
+})
+
+test("what comes in, or is set free beyond what is taken, pays debts first", async () => {
+  /** Bought 1,050 credits, spent them but for a hold, and the bank took the money back. */
+  const owing = async (held: number) => {
+    const purchase = await paid(db)
+    const { userId } = purchase
+    const hold = { userId, amount: held, reason: "a call", now }
+    const { reservationId } = held === 0 ? { reservationId: null } : await db.call("credits.reserve", hold)
+    await db.call("credits.use", { userId, amount: 1050 - held, appId: "chat", description: "Answers" })
+    await send(db, dispute(purchase, "closed", { status: "lost" }))
+    await db.query("update credits.reservations set status = 'expired', closed_at = now() where id = $1", [
+      reservationId
+    ])
+    return userId
+  }
+  const [granted, freed] = [await owing(0), await owing(100)]
+  await db.query(
+    `select credits.post_many(array[
+       row($1, row('grant', 300, 'promotions', null, 'x', null, null, null, 'test', null)::credits.posting),
+       row($2, row('usage', -5, 'revenue:chat', 'chat', 'x', null, null, null, 'test', 100)::credits.posting)
+     ]::credits.user_posting[], now())`,
+    [granted, freed]
+  )
+  expect(await db.balanceRow(granted)).toMatchObject({ balance: 0, debt: 750 })
+  expect(await db.balanceRow(freed)).toMatchObject({ balance: 0, held: 0, debt: 955 })
 })

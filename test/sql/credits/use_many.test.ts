@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
 import { database, refusalOf } from "../../support/database.ts"
 import { invalid, keyReused, notEnough } from "../../support/refusals.ts"
-import { session } from "../../support/session.ts"
+import { session, unindexed } from "../../support/session.ts"
 
 const db = await database()
 
@@ -131,10 +131,14 @@ const malformed = [
   { what: "no app id", item: { appId: null }, path: "appId" },
   { what: "an app id that is an object", item: { appId: {} }, path: "appId" },
   { what: "an overlong app id", item: { appId: "a".repeat(65) }, path: "appId" },
+  { what: "an empty app id", item: { appId: "" }, path: "appId" },
+  { what: "a description that is a number", item: { description: 5 }, path: "description" },
+  { what: "an overlong description", item: { description: "d".repeat(501) }, path: "description" },
   { what: "no description", item: { description: null }, path: "description" },
   { what: "an empty description", item: { description: "" }, path: "description" },
   { what: "a key that is a number", item: { idempotencyKey: 1 }, path: "idempotencyKey" },
   { what: "an empty key", item: { idempotencyKey: "" }, path: "idempotencyKey" },
+  { what: "an overlong key", item: { idempotencyKey: "k".repeat(256) }, path: "idempotencyKey" },
   { what: "metadata that is an array", item: { metadata: [] }, path: "metadata" },
   { what: "metadata that is text", item: { metadata: "text" }, path: "metadata" },
   { what: "metadata that is too much", item: { metadata: { a: "x".repeat(8200) } }, path: "metadata" },
@@ -177,9 +181,99 @@ test("refuses each malformed item of a user who asks for nothing else, too (CR00
   expect(await db.books()).toEqual(before)
 })
 
+test("takes no number for a user id, though a user is called so (CR001)", async () => {
+  await db.call("credits.grant", { userId: "7", amount: 100, reason: "test", referenceId: "r" })
+  expect(await useMany([{ ...debit, userId: 7 }])).toEqual([refused(invalid("userId"))])
+  expect(await db.balanceRow("7")).toMatchObject({ balance: 100 })
+})
+
+test("a key is its user's own, however many others have the same", async () => {
+  for (let user = 0; user < 3; user++) {
+    const userId = await db.userWith(100)
+    expect(await useMany([{ userId, ...debit, idempotencyKey: "everybody's" }])).toEqual([taken(userId, 30, 70)])
+  }
+})
+
+test("what isn't the item's fault ends the whole call, and nothing of it is written", async () => {
+  const [one, two] = [await db.userWith(100), await db.userWith(100)]
+  const items = [
+    { userId: one, ...debit },
+    { userId: two, ...debit, amount: null, operation: "chat_gpt4" }
+  ]
+  await db.query("alter function credits.price(text, bigint) rename to lost")
+  try {
+    expect(await db.refused("credits.use_many", { items })).toMatchObject({ sqlstate: "42883" })
+  } finally {
+    await db.query("alter function credits.lost(text, bigint) rename to price")
+  }
+  expect(await db.balanceRow(one)).toMatchObject({ balance: 100 })
+})
+
+test("locks the balances it needs, in order, and no others", async () => {
+  // They lie in the table in the order of their making.
+  const [last, first, stranger] = ["in-order-z", "in-order-a", "in-order-s"]
+  for (const userId of [last, first, stranger]) {
+    await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "r" })
+  }
+  const [holder, elsewhere] = [await session(db), await session(db)]
+  await elsewhere.query("begin")
+  await elsewhere.call("credits.use", { userId: stranger, ...debit })
+  await holder.query("begin")
+  await holder.call("credits.use", { userId: first, ...debit })
+  const batch = await unindexed(db)
+  const answer = batch.call("credits.use_many", {
+    items: [
+      { userId: last, ...debit },
+      { userId: first, ...debit }
+    ]
+  })
+  await batch.waitsFor(holder)
+  // Waiting for the first, it doesn't keep the last from anybody.
+  await db.call("credits.use", { userId: last, ...debit })
+  await holder.query("commit")
+  expect(await answer).toEqual({ results: [taken(last, 30, 40), taken(first, 30, 40)] })
+})
+
+test("says whose balance it takes below the threshold, and nobody else's", async () => {
+  await db.query("update credits.settings set low_balance_threshold = 70")
+  const cases = [
+    { has: 100, takes: 30, isSaid: false },
+    { has: 100, takes: 31, isSaid: true },
+    { has: 70, takes: 1, isSaid: true },
+    { has: 69, takes: 1, isSaid: false }
+  ]
+  const userIds = await Promise.all(cases.map(({ has }) => db.userWith(has)))
+  await useMany(cases.map(({ takes }, index) => ({ userId: userIds[index], ...debit, amount: takes })))
+  await db.query("update credits.settings set low_balance_threshold = null")
+  const rows = await db.query("select user_id from credits.events where type = 'credits.low_balance'")
+  const said = new Set(rows.map(({ user_id }) => user_id))
+  expect(userIds.map((userId) => said.has(userId))).toEqual(cases.map(({ isSaid }) => isSaid))
+})
+
+test("answers in the order asked, whatever order the rows come in", async () => {
+  const merging = await session(db)
+  for (const join of ["hashjoin", "nestloop"]) await merging.query(`set enable_${join} = off`)
+  const userIds = ["asked-c", "asked-a", "asked-b"]
+  for (const userId of userIds) {
+    await db.call("credits.grant", { userId, amount: 100, reason: "test", referenceId: "r" })
+  }
+  expect(await merging.call("credits.use_many", { items: userIds.map((userId) => ({ userId, ...debit })) })).toEqual({
+    results: userIds.map((userId) => taken(userId, 30, 70))
+  })
+})
+
+test("a batch of strangers waits for a balance no longer than 50 ms (55P03)", async () => {
+  const holder = await session(db)
+  const userId = await db.userWith(100)
+  await holder.query("begin")
+  await holder.call("credits.use", { userId, ...debit })
+  const items = [{ userId, ...debit, caller: "user" }]
+  expect(await db.refused("credits.use_many", { items, caller: null })).toMatchObject({ sqlstate: "55P03" })
+})
+
 test("takes what is just within every limit, alone or again for the same user", async () => {
   const userId = "u".repeat(128)
-  for (const referenceId of ["a", "b"]) {
+  for (const referenceId of ["a", "b", "c", "d"]) {
     await db.call("credits.grant", { userId, amount: 1_000_000_000, reason: "test", referenceId })
   }
   const longest = { userId, amount: 1_000_000_000, appId: "a".repeat(64), description: "d".repeat(500) }
@@ -187,7 +281,8 @@ test("takes what is just within every limit, alone or again for the same user", 
     { ...longest, idempotencyKey: "k".repeat(255) },
     { ...longest, idempotencyKey: "l".repeat(255) }
   ])
-  expect(results).toEqual([taken(userId, 1_000_000_000, 1_000_000_000), taken(userId, 1_000_000_000, 0)])
+  expect(results).toEqual([taken(userId, 1_000_000_000, 3_000_000_000), taken(userId, 1_000_000_000, 2_000_000_000)])
+  expect(await useMany([{ ...longest, amount: 1_000_000_001 }])).toEqual([refused(invalid("amount"))])
 })
 
 test("doesn't take from an account that is opened while it waits for another's lock", async () => {
@@ -278,6 +373,15 @@ test("without a caller each item names its own, and CR001 refuses one that names
     { ok: false, error: { sqlstate: "CR001", detail: { issues: [{ path: "caller" }] } } }
   ])
   expect(await callersOf(userId)).toEqual(["user"])
+
+  const alone = await Promise.all(
+    [undefined, null, 7, ["user"]].map(async (caller) => ({ caller, id: await db.userWith(10) }))
+  )
+  const nameless = await useMany(
+    alone.map(({ caller, id }) => ({ ...item, userId: id, caller })),
+    { caller: null }
+  )
+  expect(nameless).toEqual(alone.map(() => refused(invalid("caller"))))
 })
 
 test("with a caller an item's own counts for nothing", async () => {

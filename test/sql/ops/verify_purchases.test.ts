@@ -117,6 +117,23 @@ test.each([
   expect(await found(db, forged)).toEqual([invariant])
 })
 
+test("finds what somebody else's ledger has of a purchase", async () => {
+  const other = await db.userWith(10)
+  const taken = `
+    select credits.post(
+      b,
+      jsonb_populate_record(
+        null::credits.posting,
+        jsonb '{"type": "clawback", "amount": -5, "counter_account": "stripe", "description": "forged", "caller": "test"}'
+          || jsonb_build_object('related_transaction_id', p.transaction_id)
+      ),
+      now()
+    )
+    from credits.balances b, credits.purchases p
+    where b.user_id = '${other}' and p.id = '${whole.purchaseId}'`
+  expect(await found(db, taken)).toEqual(["purchase_ledger"])
+})
+
 /** A ledger row of the purchase nothing came of, as its own function would write it. */
 const posted = (posting: object) => {
   const { userId, purchaseId } = whole
