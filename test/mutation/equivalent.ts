@@ -77,6 +77,7 @@ const reasons: ReadonlyArray<Reason> = [
       "credits.sound_use_request/number-eba5ba",
       "credits.sound_use_request/when-part-adb14a",
       "credits.sound_use_request/when-part-part-11bb74",
+      "credits.sound_use_request/when-part-part-1c3e95",
       "credits.use_many/comparison-fb7ae7",
       "credits.use_many/if-1b60ec",
       "credits.decide_use/coalesce-781048",

@@ -187,10 +187,15 @@ test("takes no number for a user id, though a user is called so (CR001)", async 
   expect(await db.balanceRow("7")).toMatchObject({ balance: 100 })
 })
 
-test("a key is its user's own, however many others have the same", async () => {
+test("a key is its user's and caller's own, however many others have the same", async () => {
   for (let user = 0; user < 3; user++) {
     const userId = await db.userWith(100)
     expect(await useMany([{ userId, ...debit, idempotencyKey: "everybody's" }])).toEqual([taken(userId, 30, 70)])
+  }
+  const userId = await db.userWith(100)
+  const item = { userId, ...debit, idempotencyKey: "every caller's" }
+  for (const [index, caller] of ["service:a", "service:b", "service:c"].entries()) {
+    expect(await useMany([item], { caller })).toEqual([taken(userId, 30, 70 - 30 * index)])
   }
 })
 
@@ -268,7 +273,10 @@ test("a batch of strangers waits for a balance no longer than 50 ms (55P03)", as
   await holder.query("begin")
   await holder.call("credits.use", { userId, ...debit })
   const items = [{ userId, ...debit, caller: "user" }]
+  const since = performance.now()
   expect(await db.refused("credits.use_many", { items, caller: null })).toMatchObject({ sqlstate: "55P03" })
+  // Its own limit, not the test server's of 15 seconds.
+  expect(performance.now() - since).toBeLessThan(5000)
 })
 
 test("takes what is just within every limit, alone or again for the same user", async () => {
