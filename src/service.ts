@@ -1,11 +1,10 @@
 /** The whole service as one layer: HTTP, its database, and the worker where this process runs it. */
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as HttpServerError from "@effect/platform/HttpServerError"
 import { Data, Effect, Layer, Predicate } from "effect"
 import { AppSettings, type Settings } from "./config.ts"
 import { layer as database } from "./database/database.ts"
 import { fit } from "./database/ready.ts"
-import { layer as listener } from "./http/listener.ts"
+import { type ListenError, Listener, layer as listener } from "./http/listener.ts"
+import type { Route } from "./http/route.ts"
 import { server } from "./http/server.ts"
 import { WorkerHealth, type WorkerState } from "./worker/health.ts"
 import { layer as worker } from "./worker/worker.ts"
@@ -15,7 +14,7 @@ export class CannotListen extends Data.TaggedError("CannotListen")<{ readonly me
 
 const cannotListen =
   ({ host, port }: Settings) =>
-  (error: HttpServerError.ServeError) =>
+  (error: ListenError) =>
     new CannotListen({
       message:
         Predicate.hasProperty(error.cause, "code") && error.cause.code === "EADDRINUSE"
@@ -24,8 +23,8 @@ const cannotListen =
     })
 
 const announced = Layer.effectDiscard(
-  Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-    Effect.logInfo("listening").pipe(Effect.annotateLogs({ address: HttpServer.formatAddress(address) }))
+  Effect.flatMap(Listener, ({ hostname, port }) =>
+    Effect.logInfo("listening").pipe(Effect.annotateLogs({ address: `http://${hostname}:${port}` }))
   )
 )
 
@@ -35,9 +34,8 @@ const elsewhere = Layer.succeed(WorkerHealth, { state: Effect.succeed<WorkerStat
  * Serves from when it is built. What comes last here ends first: no new requests and answers to those in flight, then
  * the worker and its jobs, then the pools. `doors` is for development: routes besides those of the contract.
  */
-export const service = <E, R>(settings: Settings, doors: Layer.Layer<never, E, R>) =>
-  Layer.merge(server, announced).pipe(
-    Layer.provide(doors),
+export const service = (settings: Settings, doors: ReadonlyArray<Route<never>> = []) =>
+  Layer.merge(server(doors), announced).pipe(
     Layer.provide(Layer.mapError(listener, cannotListen(settings))),
     Layer.provideMerge(settings.runWorker ? worker : elsewhere),
     Layer.provide(Layer.effectDiscard(fit)),

@@ -6,5 +6,5 @@ import { service } from "../service.ts"
 
 export const run = () =>
   Effect.flatMap(readSettings, (settings) =>
-    Effect.provide(Layer.launch(service(settings, Layer.empty)), jsonLogs(settings.logLevel))
+    Effect.provide(Layer.launch(service(settings)), jsonLogs(settings.logLevel))
   )

@@ -38,3 +38,6 @@ export const Api = HttpApi.make("mana-credits")
     "Credits: one is a euro cent, always a whole number. Unknown fields of a request are ignored, and an answer may " +
       "carry more fields than are listed here."
   )
+
+/** What any route may answer, as a handler fails with it. */
+export type ApiError = typeof Api extends HttpApi.HttpApi<infer _Id, infer _Groups, infer E, infer _R> ? E : never

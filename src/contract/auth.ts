@@ -2,7 +2,7 @@
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as OpenApi from "@effect/platform/OpenApi"
-import { Context, Schema } from "effect"
+import { Schema } from "effect"
 import { Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized } from "./errors.ts"
 
 /** A signed-in person, as their token says. */
@@ -13,8 +13,6 @@ export interface User {
   readonly emailVerified: boolean | undefined
   readonly name: string | undefined
 }
-
-export class CurrentUser extends Context.Tag("mana/CurrentUser")<CurrentUser, User>() {}
 
 const bearer = HttpApiSecurity.bearer.pipe(
   HttpApiSecurity.annotate(OpenApi.Format, "JWT"),
@@ -30,14 +28,12 @@ const serviceKey = HttpApiSecurity.apiKey({ in: "header", key: "X-Service-Key" }
 
 /** Any signed-in person. */
 export class UserAuth extends HttpApiMiddleware.Tag<UserAuth>()("mana/UserAuth", {
-  provides: CurrentUser,
   failure: Schema.Union(Unauthorized.schema, TooManyRequests.schema, ServiceUnavailable.schema),
   security: { bearer }
 }) {}
 
 /** A signed-in person whose token says `role: "admin"`. */
 export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("mana/AdminAuth", {
-  provides: CurrentUser,
   failure: Schema.Union(Unauthorized.schema, Forbidden.schema, TooManyRequests.schema, ServiceUnavailable.schema),
   security: { bearer }
 }) {}
@@ -53,11 +49,8 @@ export interface Service {
   readonly serviceKeyId: string | undefined
 }
 
-export class CurrentService extends Context.Tag("mana/CurrentService")<CurrentService, Service>() {}
-
 /** A service of ours, whose key has the scope that the endpoint needs: see scopes.ts. */
 export class ServiceAuth extends HttpApiMiddleware.Tag<ServiceAuth>()("mana/ServiceAuth", {
-  provides: CurrentService,
   failure: Schema.Union(Unauthorized.schema, Forbidden.schema, ServiceUnavailable.schema),
   security: { serviceKey }
 }) {}

@@ -28,7 +28,7 @@ import {
   wireTime
 } from "./fields.ts"
 import { keyHeaders, serviceHeaders } from "./headers.ts"
-import { LargeBody } from "./large-body.ts"
+import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
 import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
 import { metadata } from "./metadata.ts"
 import { queryTime } from "./query.ts"
@@ -86,7 +86,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .setPayload(input({ items }))
       .setHeaders(moneyHeaders)
       .addSuccess(Schema.Struct({ results: Schema.Array(Schema.Union(UsedOne, RefusedOne)) }))
-      .middleware(LargeBody)
+      .annotate(MaxBodyBytes, largeBodyBytes)
       .annotateContext(needs("use"))
       .annotate(OpenApi.Summary, "Many debits at once, each its own outcome")
       .annotate(

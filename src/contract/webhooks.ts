@@ -4,7 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
 import { PaymentsNotConfigured } from "./errors.ts"
-import { LargeBody } from "./large-body.ts"
+import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
 
 /** What HttpApi can't say of a body that it doesn't read. */
 const signedEvent = {
@@ -28,7 +28,7 @@ export const webhooks = HttpApiGroup.make("webhooks")
     HttpApiEndpoint.post("stripe", "/stripe")
       .addSuccess(Schema.Struct({ received: Schema.Literal(true) }))
       .addError(PaymentsNotConfigured.schema)
-      .middleware(LargeBody)
+      .annotate(MaxBodyBytes, largeBodyBytes)
       .annotate(OpenApi.Summary, "An event of Stripe's, signed in Stripe-Signature")
       .annotate(OpenApi.Description, "Taken once it is stored. The body may have 1 MiB.")
       .annotate(OpenApi.Transform, (operation) => ({ ...operation, ...signedEvent }))

@@ -1,38 +1,30 @@
 /** Routes that exist in development only, on the port of the service. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Effect, Layer, ParseResult, Schema } from "effect"
-import { invalid } from "../http/invalid.ts"
+import { Effect, ParseResult, Schema } from "effect"
+import { bodyJson } from "../http/body.ts"
+import { invalidBySchema } from "../http/invalid.ts"
+import type { OurRequest } from "../http/our-request.ts"
+import type { Route } from "../http/route.ts"
 import { type Issuer, Person } from "./issuer.ts"
 
-const person = Effect.gen(function* () {
-  const request = yield* HttpServerRequest.HttpServerRequest
-  return yield* Schema.decodeUnknown(Person, { errors: "all" })(yield* request.json)
-}).pipe(
-  Effect.catchTag("ParseError", (error) =>
-    Effect.fail(
-      invalid(
-        ...ParseResult.ArrayFormatter.formatErrorSync(error).map(({ path, message }) => ({
-          path: path.join("."),
-          message
-        }))
-      )
+const person = ({ source }: OurRequest) =>
+  bodyJson(source, 1024).pipe(
+    Effect.flatMap(Schema.decodeUnknown(Person, { errors: "all" })),
+    Effect.catchTag("ParseError", (error) =>
+      Effect.fail(invalidBySchema(ParseResult.ArrayFormatter.formatErrorSync(error)))
     )
   )
-)
 
 /** The auth service's key set, and tokens for the asking. */
-export const doors = ({ jwks, token }: Issuer) =>
-  HttpApiBuilder.Router.use((router) =>
-    Effect.gen(function* () {
-      yield* router.get("/api/auth/jwks", HttpServerResponse.json(jwks))
-      yield* router.post(
-        "/dev/token",
-        person.pipe(
-          Effect.flatMap(token),
-          Effect.flatMap((signed) => HttpServerResponse.json({ token: signed }))
-        )
+export const doors = ({ jwks, token }: Issuer): ReadonlyArray<Route<never>> => [
+  { method: "GET", path: "/api/auth/jwks", answer: () => HttpServerResponse.json(jwks) },
+  {
+    method: "POST",
+    path: "/dev/token",
+    answer: (request) =>
+      person(request).pipe(
+        Effect.flatMap(token),
+        Effect.flatMap((signed) => HttpServerResponse.json({ token: signed }))
       )
-    })
-  ).pipe(Layer.provide(HttpApiBuilder.Router.Live))
+  }
+]

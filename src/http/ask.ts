@@ -1,5 +1,4 @@
 /** From a handler to its one function call and back: refusals become the errors of the contract. */
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Schema } from "effect"
 import {
@@ -33,7 +32,7 @@ import {
 import { makeProblem, type ProblemKind, type ProblemOf } from "../contract/problem.ts"
 import { type Arguments, call } from "../database/call.ts"
 import type { Overloaded, Refused, Unavailable } from "../database/errors.ts"
-import { answerHeader, requestState } from "./request-state.ts"
+import { answerHeader } from "./request-state.ts"
 
 interface Refusal {
   readonly sqlstate: string
@@ -101,22 +100,15 @@ export interface AskOptions<Kind extends ProblemKind> {
 const refuse = <Kind extends ProblemKind>(refused: Refusal, kinds: ReadonlyArray<Kind>) =>
   Effect.flatMap(problemOf(refused, kinds), Effect.fail)
 
-/** Marks that the database is asked, and turns what it refuses into problems. */
+/** Turns what the database refuses into problems. */
 export const answered = <A, R, Kind extends ProblemKind = never>(
   asking: Effect.Effect<A, Refused | Unavailable | Overloaded, R>,
   refusalsOfRoute: ReadonlyArray<Kind> = []
-): Effect.Effect<A, ProblemOf<Kind> | Always, R | HttpServerRequest.HttpServerRequest> => {
-  const kinds: ReadonlyArray<Kind | typeof InvalidRequest> = [InvalidRequest, ...refusalsOfRoute]
-  return Effect.flatMap(requestState, (state) => {
-    state.asked = true
-    return asking
-  }).pipe(
-    Effect.catchAll((error): Effect.Effect<never, ProblemOf<Kind> | Always> => {
-      if (error._tag === "Refused") return refuse(error, kinds)
-      return error._tag === "Overloaded" ? overloaded : away
-    })
-  )
-}
+): Effect.Effect<A, ProblemOf<Kind> | Always, R> =>
+  Effect.catchAll(asking, (error): Effect.Effect<never, ProblemOf<Kind> | Always> => {
+    if (error._tag === "Refused") return refuse(error, [InvalidRequest, ...refusalsOfRoute])
+    return error._tag === "Overloaded" ? overloaded : away
+  })
 
 /** Calls the SQL function that does what a route asks for. */
 export const ask = <A, I, Kind extends ProblemKind = never>(
@@ -124,7 +116,7 @@ export const ask = <A, I, Kind extends ProblemKind = never>(
   answer: Schema.Schema<A, I>,
   args: Arguments,
   options: AskOptions<Kind> = {}
-): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient | HttpServerRequest.HttpServerRequest> =>
+): Effect.Effect<A, ProblemOf<Kind> | Always, SqlClient.SqlClient> =>
   answered(call(name, answer, args, { keyed: options.keyed ?? false }), options.refusals)
 
 /** The mark that SQL puts on the answer to a key it has seen before. */

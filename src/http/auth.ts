@@ -1,18 +1,15 @@
-/** Credentials off the request, judged: the contract's middleware. */
-import * as HttpApi from "@effect/platform/HttpApi"
-import * as HttpRouter from "@effect/platform/HttpRouter"
-import { Context, Effect, Layer, Option } from "effect"
+/** Credentials off the request, judged. */
+import { Effect, Layer } from "effect"
 import { type AppKey, type HouseKey, serviceKeys } from "../auth/service-keys.ts"
 import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
 import { AppSettings } from "../config.ts"
-import { Api } from "../contract/api.ts"
-import { AdminAuth, type Service, ServiceAuth, UserAuth } from "../contract/auth.ts"
+import type { Service } from "../contract/auth.ts"
 import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
-import { NeedsScope, type Scope } from "../contract/scopes.ts"
+import type { Scope } from "../contract/scopes.ts"
+import { Auth } from "./callers.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
 import type { OurRequest } from "./our-request.ts"
-import { answerHeader, isCalledBy, isKnown, ourRequest } from "./request-state.ts"
 
 const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, detail))
 
@@ -35,60 +32,61 @@ const isRepeated = ({ source }: OurRequest, name: string) =>
     (text, index) => index % 2 === 0 && text.length === name.length && text.toLowerCase() === name
   ).length > 1
 
-// HttpApi slices "Bearer " off without looking whether it is there: the header is read here.
-const bearerToken = Effect.flatMap(ourRequest, (request) => {
+const bearerToken = (request: OurRequest) => {
   const [, token] = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "") ?? []
-  return token === undefined || isRepeated(request, "authorization") ? noToken : Effect.succeed(token)
-})
-
-type Verify = ReturnType<typeof tokenVerifier>
-
-const signedIn = (verify: Verify) =>
-  Effect.flatMap(bearerToken, (token) =>
-    Effect.catchTags(verify(token), {
-      // Theirs all the same: an app that is opened again in the morning is no stranger.
-      InvalidToken: ({ message, isExpired }) =>
-        Effect.zipRight(isExpired ? isKnown : Effect.void, unauthorized(message)),
-      CannotVerify: () => noKeys
-    })
-  ).pipe(Effect.tapErrorTag("unauthorized", () => answerHeader("www-authenticate", "Bearer")))
-
-const admin = (user: VerifiedUser) =>
-  user.isAdmin ? Effect.succeed(user) : Effect.fail(makeProblem(Forbidden, "This address is for administrators."))
-
-/** One verifier for both: they share its keys, and a person's requests are counted together. */
-const people = Layer.unwrapEffect(
-  Effect.map(Effect.all([AppSettings, RequestRates]), ([settings, rates]) => {
-    const { count } = counter(rates.people)
-    const user = signedIn(tokenVerifier(settings)).pipe(
-      Effect.zipLeft(isKnown),
-      Effect.tap(({ userId }) => orWait(count(userId)))
-    )
-    return Layer.merge(
-      Layer.succeed(UserAuth, { bearer: () => Effect.zipLeft(user, isCalledBy("user")) }),
-      Layer.succeed(AdminAuth, { bearer: () => user.pipe(Effect.flatMap(admin), Effect.zipLeft(isCalledBy("admin"))) })
-    )
-  })
-)
-
-/** What a service key needs, by route. A route that doesn't say keeps the service from starting. */
-const scopes = new Map<string, Scope>()
-HttpApi.reflect(Api, {
-  onGroup: () => undefined,
-  onEndpoint: ({ endpoint, middleware }) => {
-    if (![...middleware].some(({ key }) => key === ServiceAuth.key)) return
-    const route = `${endpoint.method} ${endpoint.path}`
-    scopes.set(
-      route,
-      Option.getOrThrowWith(
-        Context.getOption(endpoint.annotations, NeedsScope),
-        () => new Error(`${route} is for services and names no scope`)
-      )
-    )
-  }
-})
+  return isRepeated(request, "authorization") ? undefined : token
+}
 
 const forbidden = (detail: string) => Effect.fail(makeProblem(Forbidden, detail))
+
+const administrator = (user: VerifiedUser) =>
+  user.isAdmin ? Effect.succeed(user) : forbidden("This address is for administrators.")
+
+/** Notes, for the log, as whom somebody was let in. */
+const letIn =
+  ({ state }: OurRequest, caller: string) =>
+  <A>(who: A) => {
+    state.caller = caller
+    return who
+  }
+
+/** One verifier for all people: users and administrators share its keys, and a person's requests are counted together. */
+const people = Effect.gen(function* () {
+  const verify = tokenVerifier(yield* AppSettings)
+  const { count } = counter((yield* RequestRates).people)
+
+  const verified = (request: OurRequest) => {
+    const token = bearerToken(request)
+    if (token === undefined) return noToken
+    return Effect.catchTags(verify(token), {
+      InvalidToken: ({ message, isExpired }) => {
+        // Theirs all the same: an app that is opened again in the morning is no stranger.
+        if (isExpired) request.state.isStranger = false
+        return unauthorized(message)
+      },
+      CannotVerify: () => noKeys
+    })
+  }
+
+  const signedIn = (request: OurRequest) =>
+    verified(request).pipe(
+      Effect.tapErrorTag("unauthorized", () =>
+        Effect.sync(() => {
+          request.state.headers["www-authenticate"] = "Bearer"
+        })
+      ),
+      Effect.tap(({ userId }) => {
+        request.state.isStranger = false
+        return orWait(count(userId))
+      })
+    )
+
+  return {
+    user: (request: OurRequest) => Effect.map(signedIn(request), letIn(request, "user")),
+    admin: (request: OurRequest) =>
+      signedIn(request).pipe(Effect.flatMap(administrator), Effect.map(letIn(request, "admin")))
+  }
+})
 
 const cannotLookUp = Effect.suspend(() =>
   Effect.fail(
@@ -107,57 +105,45 @@ const house = (appId: string | undefined): Service => ({
 })
 
 /** A key of one app: its scopes, its name, its own holds. */
-const ofApp = (key: AppKey, named: string | undefined) =>
-  Effect.gen(function* () {
-    const { route } = yield* HttpRouter.RouteContext
-    const scope = scopes.get(`${route.method} ${route.path}`)
-    if (scope === undefined || !key.scopes.includes(scope)) {
-      return yield* forbidden(
-        `This needs the scope ${scope ?? "of no key"}; the service key has ${key.scopes.join(", ")}.`
-      )
-    }
-    if (named !== undefined && named !== key.appId) {
-      return yield* forbidden(`The service key is that of ${key.appId}: X-App-Id says otherwise.`)
-    }
-    const caller = `service:${key.appId}`
-    const service: Service = {
-      caller,
-      appId: key.appId,
-      onlyOf: caller,
-      serviceKeyId: key.isCapped ? key.id : undefined
-    }
-    return service
+const ofApp = (key: AppKey, named: string | undefined, scope: Scope) => {
+  if (!key.scopes.includes(scope)) {
+    return forbidden(`This needs the scope ${scope}; the service key has ${key.scopes.join(", ")}.`)
+  }
+  if (named !== undefined && named !== key.appId) {
+    return forbidden(`The service key is that of ${key.appId}: X-App-Id says otherwise.`)
+  }
+  const caller = `service:${key.appId}`
+  return Effect.succeed<Service>({
+    caller,
+    appId: key.appId,
+    onlyOf: caller,
+    serviceKeyId: key.isCapped ? key.id : undefined
   })
+}
 
-const services = Layer.effect(
-  ServiceAuth,
-  Effect.gen(function* () {
-    const settings = yield* AppSettings
-    const judge = yield* serviceKeys(settings.serviceKeys)
-    const serviceOf = ({ headers, state }: OurRequest, key: HouseKey | AppKey) => {
-      // Known whatever comes of it: a key without the scope is a key.
-      state.isStranger = false
-      const named = headers["x-app-id"]
-      return key.status === "house" ? Effect.succeed(house(named)) : ofApp(key, named)
-    }
-    const service = Effect.flatMap(ourRequest, (request) =>
-      judge(request.headers["x-service-key"] ?? "", request.state.isSuspect).pipe(
-        Effect.catchTags({
-          InvalidKey: ({ message }) => unauthorized(message),
-          Unavailable: () => cannotLookUp,
-          Overloaded: () => cannotLookUp
-        }),
-        Effect.flatMap((key) => serviceOf(request, key)),
-        Effect.map((each) => {
-          request.state.caller = each.onlyOf ?? "service"
-          return each
-        })
-      )
+const services = Effect.gen(function* () {
+  const judge = yield* serviceKeys((yield* AppSettings).serviceKeys)
+
+  const serviceOf = ({ headers, state }: OurRequest, key: HouseKey | AppKey, scope: Scope) => {
+    // Known whatever comes of it: a key without the scope is a key.
+    state.isStranger = false
+    const named = headers["x-app-id"]
+    return key.status === "house" ? Effect.succeed(house(named)) : ofApp(key, named, scope)
+  }
+
+  return (request: OurRequest, scope: Scope) =>
+    judge(request.headers["x-service-key"] ?? "", request.state.isSuspect).pipe(
+      Effect.catchTags({
+        InvalidKey: ({ message }) => unauthorized(message),
+        Unavailable: () => cannotLookUp,
+        Overloaded: () => cannotLookUp
+      }),
+      Effect.flatMap((key) => serviceOf(request, key, scope)),
+      Effect.map((each) => letIn(request, each.onlyOf ?? "service")(each))
     )
-    return {
-      serviceKey: () => service
-    }
-  })
-)
+})
 
-export const auth = Layer.merge(people, services)
+export const auth = Layer.effect(
+  Auth,
+  Effect.zipWith(people, services, (ofPeople, service) => ({ ...ofPeople, service }))
+)

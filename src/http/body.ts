@@ -1,18 +1,9 @@
 /** A request's body: JSON, bounded, and whatever is wrong with it said in words. */
-import * as FileSystem from "@effect/platform/FileSystem"
-import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import type { IncomingMessage } from "node:http"
-import { Effect, Layer, Option } from "effect"
+import { Effect } from "effect"
 import { PayloadTooLarge } from "../contract/errors.ts"
-import { LargeBody } from "../contract/large-body.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { invalid } from "./invalid.ts"
-
-const usualLimit = 64 * 1024
-const largeLimit = 1024 * 1024
-
-/** For routes that say LargeBody in the contract. */
-export const largeBody = Layer.succeed(LargeBody, Effect.succeed(Option.some(FileSystem.Size(largeLimit))))
 
 /** Of a body that is too large, so much is thrown away so that the sender reads our answer; then we hang up. */
 const patience = 1024 * 1024
@@ -55,7 +46,7 @@ const readBytes = <A>(source: IncomingMessage, limit: number, use: (bytes: Buffe
     }
     source.on("data", onData)
     source.once("end", () => resume(use(Buffer.concat(chunks))))
-    // The client went away, or was too slow: the server ends the connection then (server.ts).
+    // The client went away, or was too slow: the server ends the connection then (listener.ts).
     const onGone = () => resume(Effect.fail(brokenOff))
     source.once("error", onGone)
     source.once("close", onGone)
@@ -67,24 +58,22 @@ const utf8 = new TextDecoder("utf-8", { fatal: true })
 const notJson = wrong("The body must be JSON: send Content-Type: application/json.")
 const notUtf8 = wrong("The body isn't UTF-8.")
 
-const read = <A>(source: IncomingMessage, use: (text: string) => Effect.Effect<A, Refusal>) => {
+const read = <A>(source: IncomingMessage, limit: number, use: (text: string) => Effect.Effect<A, Refusal>) => {
   // No type at all counts as JSON.
   if (!isJson.test(source.headers["content-type"] ?? "application/json")) return Effect.fail(notJson)
-  return Effect.flatMap(HttpIncomingMessage.MaxBodySize, (most) =>
-    readBytes(source, Option.isSome(most) ? Number(most.value) : usualLimit, (bytes) => {
-      let text
-      try {
-        text = utf8.decode(bytes)
-      } catch {
-        return Effect.fail(notUtf8)
-      }
-      return use(text)
-    })
-  )
+  return readBytes(source, limit, (bytes) => {
+    let text
+    try {
+      text = utf8.decode(bytes)
+    } catch {
+      return Effect.fail(notUtf8)
+    }
+    return use(text)
+  })
 }
 
-/** A body as text; for a webhook, whose signature is over just that. */
-export const bodyText = (source: IncomingMessage) => read(source, Effect.succeed)
+/** A body of at most so many bytes as text; for a webhook, whose signature is over just that. */
+export const bodyText = (source: IncomingMessage, limit: number) => read(source, limit, Effect.succeed)
 
 /** Far deeper than anything of ours, and shallow enough for what walks through it level by level, call within call. */
 const maxDepth = 1100
@@ -116,5 +105,5 @@ const parse = (text: string): Effect.Effect<object, Refusal> => {
   return isTooDeep(value) ? Effect.fail(tooDeep) : Effect.succeed(value)
 }
 
-/** A body as a JSON object. */
-export const bodyJson = (source: IncomingMessage) => read(source, parse)
+/** A body of at most so many bytes as a JSON object. */
+export const bodyJson = (source: IncomingMessage, limit: number) => read(source, limit, parse)

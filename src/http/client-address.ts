@@ -1,8 +1,8 @@
 /** Where a request came from: what guesses and strangers are counted by. */
 import { isIP } from "node:net"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { AppSettings } from "../config.ts"
+import { CurrentRequest, type OurRequest } from "./our-request.ts"
 
 /** An address as PostgreSQL reads one: no port, no brackets, no zone; undefined for what is none. */
 const addressIn = (text: string) => {
@@ -18,15 +18,14 @@ const addressIn = (text: string) => {
  * whatever the caller likes. Without a proxy that we trust, the whole header is the caller's.
  */
 export const addressOf = (
-  { headers, remoteAddress }: HttpServerRequest.HttpServerRequest,
+  { headers, remoteAddress: peer }: Pick<OurRequest, "headers" | "remoteAddress">,
   { trustProxy }: { readonly trustProxy: boolean }
 ) => {
   const forwarded = trustProxy ? headers["x-forwarded-for"]?.split(",").at(-1) : undefined
-  const peer = Option.getOrUndefined(remoteAddress)
   return (forwarded && addressIn(forwarded)) ?? (peer && addressIn(peer))
 }
 
-export const clientAddress = Effect.zipWith(HttpServerRequest.HttpServerRequest, AppSettings, addressOf)
+export const clientAddress = Effect.zipWith(CurrentRequest, AppSettings, addressOf)
 
 const groups = (text: string) => (text === "" ? [] : text.split(":"))
 

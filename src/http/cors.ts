@@ -1,7 +1,6 @@
 /** Which browser pages may call us. */
-import * as Headers from "@effect/platform/Headers"
-import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { OurRequest } from "./our-request.ts"
 
 const allowedMethods = "GET, POST, DELETE"
 const allowedHeaders = "Authorization, Content-Type, Idempotency-Key, X-App-Id, X-Request-Id"
@@ -13,7 +12,7 @@ const maxAge = "600"
 export const corsHeaders = (origins: ReadonlyArray<string>) => {
   const isAny = origins.includes("*")
   const known = new Set(origins)
-  return (request: HttpServerRequest.HttpServerRequest): Readonly<Record<string, string>> => {
+  return (request: OurRequest): Readonly<Record<string, string>> => {
     if (known.size === 0) return {}
     const vary = isAny ? undefined : { vary: "Origin" }
     const origin = request.headers["origin"]
@@ -33,7 +32,7 @@ export const corsHeaders = (origins: ReadonlyArray<string>) => {
 }
 
 /** A browser asking beforehand. */
-export const isPreflight = (request: HttpServerRequest.HttpServerRequest) =>
-  request.method === "OPTIONS" && Headers.has(request.headers, "access-control-request-method")
+export const isPreflight = (request: OurRequest) =>
+  request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined
 
 export const preflightAnswer = HttpServerResponse.empty({ status: 204 })

@@ -1,9 +1,9 @@
 /** The contract for readers: /openapi.json for machines, /docs for people. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect } from "effect"
 import { openApi } from "../contract/openapi.ts"
 import { docsPage } from "./docs-page.ts"
+import type { Route } from "./route.ts"
 
 const document = HttpServerResponse.unsafeJson(openApi)
 
@@ -14,6 +14,7 @@ const page = HttpServerResponse.html(docsPage).pipe(
   )
 )
 
-export const documents = HttpApiBuilder.Router.use((router) =>
-  Effect.zipRight(router.get("/openapi.json", Effect.succeed(document)), router.get("/docs", Effect.succeed(page)))
-)
+export const documents: ReadonlyArray<Route<never>> = [
+  { method: "GET", path: "/openapi.json", answer: () => Effect.succeed(document) },
+  { method: "GET", path: "/docs", answer: () => Effect.succeed(page) }
+]

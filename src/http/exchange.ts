@@ -4,12 +4,12 @@
  * of the service's time (test/bench), and none of our routes has a use for it.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpServerError from "@effect/platform/HttpServerError"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Context, Effect, Runtime } from "effect"
-import { OurRequest } from "./our-request.ts"
+import { Context, Effect, FiberId, Runtime } from "effect"
+import { CurrentRequest, OurRequest } from "./our-request.ts"
+
+/** What is answered to a request. It answers its failures itself. */
+export type App<R> = (request: OurRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
 
 const send = (outgoing: ServerResponse, { status, headers, body }: HttpServerResponse.HttpServerResponse) => {
   if (body._tag !== "Empty" && body._tag !== "Uint8Array") {
@@ -21,27 +21,25 @@ const send = (outgoing: ServerResponse, { status, headers, body }: HttpServerRes
 }
 
 /** Node's listener of requests for an app. Whoever goes away before the answer interrupts what may be interrupted. */
-export const makeExchange = <E>(app: HttpApp.Default<E>) =>
-  Effect.map(Effect.runtime(), (runtime) => {
-    const answered = Effect.uninterruptible(app)
-    return (incoming: IncomingMessage, outgoing: ServerResponse) => {
-      const request = new OurRequest(incoming)
-      // A fiber of its own begins with the request in its context: to put it there later would cost as much again.
-      const context = Context.add(runtime.context, HttpServerRequest.HttpServerRequest, request)
-      const fiber = Runtime.runFork(Runtime.make({ ...runtime, context }))(
-        answered.pipe(
-          Effect.map((response) => send(outgoing, response)),
-          // Apps of ours answer their failures themselves: this one is a bug, and the connection tells.
-          Effect.catchAllCause((cause) =>
-            Effect.zipRight(
-              Effect.logError("A request got no answer", cause),
-              Effect.sync(() => outgoing.destroy())
-            )
+export const makeExchange = <R>(app: App<R | CurrentRequest>) =>
+  Effect.map(Effect.runtime<R>(), (runtime) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const request = new OurRequest(incoming)
+    // A fiber of its own begins with the request in its context: to put it there later would cost as much again.
+    const context = Context.add(runtime.context, CurrentRequest, request)
+    const fiber = Runtime.runFork(Runtime.make({ ...runtime, context }))(
+      Effect.suspend(() => app(request)).pipe(
+        Effect.map((response) => send(outgoing, response)),
+        // This one is a bug, and the connection tells.
+        Effect.catchAllCause((cause) =>
+          Effect.zipRight(
+            Effect.logError("A request got no answer", cause),
+            Effect.sync(() => outgoing.destroy())
           )
-        )
+        ),
+        Effect.uninterruptible
       )
-      outgoing.once("close", () => {
-        if (!outgoing.writableEnded) fiber.unsafeInterruptAsFork(HttpServerError.clientAbortFiberId)
-      })
-    }
+    )
+    outgoing.once("close", () => {
+      if (!outgoing.writableEnded) fiber.unsafeInterruptAsFork(FiberId.none)
+    })
   })

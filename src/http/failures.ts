@@ -1,11 +1,9 @@
 /** Whatever goes wrong, as the answer it becomes. */
-import * as HttpApiError from "@effect/platform/HttpApiError"
-import * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect, Schema } from "effect"
 import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
 import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
-import { invalid, invalidBySchema } from "./invalid.ts"
+import { invalid } from "./invalid.ts"
 import type { RequestState } from "./our-request.ts"
 
 const isProblem = Schema.is(Problem)
@@ -23,28 +21,25 @@ export const problemAnswer = ({ _tag, type, title, status, detail, message, ...f
 /** nginx's number for a client that went away; nobody reads it but the log. */
 const clientGone = HttpServerResponse.empty({ status: 499 })
 
-const notFound = (state: RequestState, methods: ReadonlyArray<string> | undefined) => {
+const noRoute = (state: RequestState, methods: ReadonlyArray<string> | undefined) => {
   if (methods === undefined) return invalid({ path: "", message: "The path isn't percent-encoded UTF-8." })
   if (methods.length === 0) return makeProblem(NotFound, "There is nothing at this address. GET /docs lists what is.")
   state.headers["allow"] = methods.join(", ")
   return makeProblem(MethodNotAllowed, `This address knows ${methods.join(", ")} only.`)
 }
 
+/** Answers where no route is; `methods` are those that the path knows, undefined where it is no path. */
+export const answerNoRoute = (state: RequestState, methods: ReadonlyArray<string> | undefined) =>
+  problemAnswer(noRoute(state, methods))
+
 /** Answers a failure; what isn't the caller's doing is logged with all that is known, and answered with nothing of it. */
 export const answerFailure = (
   cause: Cause.Cause<unknown>,
-  state: RequestState,
-  /** The methods that the request's path knows; undefined where it is no path. */
-  methods: () => ReadonlyArray<string> | undefined
+  state: RequestState
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.succeed(clientGone)
   const error = Cause.squash(cause)
   if (isProblem(error)) return Effect.succeed(problemAnswer(error))
-  if (error instanceof HttpServerError.RouteNotFound) return Effect.succeed(problemAnswer(notFound(state, methods())))
-  // HttpApi calls an answer of ours that doesn't encode the same as a request that doesn't decode.
-  if (error instanceof HttpApiError.HttpApiDecodeError && !state.asked) {
-    return Effect.succeed(problemAnswer(invalidBySchema(error.issues)))
-  }
   return Effect.logError("A request failed by our fault", cause).pipe(
     Effect.annotateLogs({ requestId: state.id, route: state.route }),
     Effect.as(

@@ -1,9 +1,6 @@
 /** Gift codes: for the person whom the token names, and a look for anybody. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { AppSettings } from "../config.ts"
-import { Api } from "../contract/api.ts"
-import { CurrentUser } from "../contract/auth.ts"
 import {
   GiftExpired,
   GiftNotActive,
@@ -14,7 +11,7 @@ import {
   TooManyRequests
 } from "../contract/errors.ts"
 import { credits, uuid } from "../contract/fields.ts"
-import { gift, LookedUpGift, ReceivedGift, redemption } from "../contract/gifts.ts"
+import { gift, gifts as contract, LookedUpGift, ReceivedGift, redemption } from "../contract/gifts.ts"
 import { spendable } from "../contract/ledger.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
@@ -22,6 +19,8 @@ import { clientAddress } from "./client-address.ts"
 import { keyOf } from "./idempotency.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
 import { noteNextPage } from "./paging.ts"
+import { anybody, user } from "./callers.ts"
+import { endpointsOf, route } from "./route.ts"
 
 const GiftRow = Schema.Struct(gift)
 const NotFound = Schema.Struct({ found: Schema.Literal(false) })
@@ -50,84 +49,71 @@ export const lookUp = (code: string) =>
     return answer.found ? answer.gift : yield* noSuchGift
   })
 
-export const gifts = HttpApiBuilder.group(Api, "gifts", (handlers) =>
-  Effect.map(RequestRates, (rates) => {
-    const { count } = counter(rates.gifts)
-    return handlers
-      .handle(
-        "create",
-        ({ payload, headers }) =>
-          Effect.gen(function* () {
-            const { userId, name } = yield* CurrentUser
-            yield* orWait(count(userId))
-            const idempotencyKey = yield* keyOf(payload, headers)
-            const answer = yield* ask(
-              "gifts.create",
-              CreateAnswer,
-              { ...payload, userId, creatorName: name, idempotencyKey, caller: "user" },
-              { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
-            )
-            return yield* withUrl(yield* withoutMark(answer))
-          }),
-        { uninterruptible: true }
-      )
-      .handle("created", ({ urlParams }) =>
-        Effect.gen(function* () {
-          const { userId } = yield* CurrentUser
-          const page = yield* ask("gifts.created_by", CreatedAnswer, { ...urlParams, userId })
-          yield* noteNextPage(page.next)
-          return yield* Effect.forEach(page.gifts, withUrl)
-        })
-      )
-      .handle("received", ({ urlParams }) =>
-        Effect.gen(function* () {
-          const { userId } = yield* CurrentUser
-          const page = yield* ask(
-            "gifts.received_by",
-            ReceivedAnswer,
-            { ...urlParams, userId },
-            { refusals: [GiftNotFound] }
-          )
-          yield* noteNextPage(page.next)
-          return page.gifts
-        })
-      )
-      .handle("lookUp", ({ path }) => lookUp(path.code))
-      .handle(
-        "redeem",
-        ({ path, payload, headers }) =>
-          Effect.gen(function* () {
-            const { userId, email, emailVerified } = yield* CurrentUser
-            const idempotencyKey = yield* keyOf(payload, headers)
-            const answer = yield* ask(
-              "gifts.redeem",
-              RedeemAnswer,
-              { ...payload, userId, code: path.code, email, emailVerified, idempotencyKey, caller: "user" },
-              {
-                refusals: [GiftNotActive, GiftExpired, GiftWrongRecipient, IdempotencyKeyReused, TooManyRequests],
-                keyed: idempotencyKey !== undefined
-              }
-            )
-            if (!answer.found) return yield* noSuchGift
-            const { found: _, ...redeemed } = yield* withoutMark(answer)
-            return { success: true as const, ...redeemed }
-          }),
-        { uninterruptible: true }
-      )
-      .handle(
-        "cancel",
-        ({ path }) =>
-          Effect.gen(function* () {
-            const { userId } = yield* CurrentUser
-            const answer = yield* ask(
-              "gifts.cancel",
-              CancelAnswer,
-              { userId, giftId: path.id, caller: "user" },
-              { refusals: [GiftNotFound, GiftNotActive, GiftExpired] }
-            )
-            return { success: true as const, ...answer }
-          }),
-        { uninterruptible: true }
-      )
-  })
-)
+const to = endpointsOf(contract)
+
+export const gifts = Effect.map(RequestRates, (rates) => {
+  const { count } = counter(rates.gifts)
+  return [
+    route(to("create"), user, ({ payload, headers, caller: { userId, name } }) =>
+      Effect.gen(function* () {
+        yield* orWait(count(userId))
+        const idempotencyKey = yield* keyOf(payload, headers)
+        const answer = yield* ask(
+          "gifts.create",
+          CreateAnswer,
+          { ...payload, userId, creatorName: name, idempotencyKey, caller: "user" },
+          { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
+        )
+        return yield* withUrl(yield* withoutMark(answer))
+      })
+    ),
+    route(to("created"), user, ({ urlParams, caller: { userId } }) =>
+      Effect.gen(function* () {
+        const page = yield* ask("gifts.created_by", CreatedAnswer, { ...urlParams, userId })
+        yield* noteNextPage(page.next)
+        return yield* Effect.forEach(page.gifts, withUrl)
+      })
+    ),
+    route(to("received"), user, ({ urlParams, caller: { userId } }) =>
+      Effect.gen(function* () {
+        const page = yield* ask(
+          "gifts.received_by",
+          ReceivedAnswer,
+          { ...urlParams, userId },
+          { refusals: [GiftNotFound] }
+        )
+        yield* noteNextPage(page.next)
+        return page.gifts
+      })
+    ),
+    route(to("lookUp"), anybody, ({ path }) => lookUp(path.code)),
+    route(to("redeem"), user, ({ path, payload, headers, caller: { userId, email, emailVerified } }) =>
+      Effect.gen(function* () {
+        const idempotencyKey = yield* keyOf(payload, headers)
+        const answer = yield* ask(
+          "gifts.redeem",
+          RedeemAnswer,
+          { ...payload, userId, code: path.code, email, emailVerified, idempotencyKey, caller: "user" },
+          {
+            refusals: [GiftNotActive, GiftExpired, GiftWrongRecipient, IdempotencyKeyReused, TooManyRequests],
+            keyed: idempotencyKey !== undefined
+          }
+        )
+        if (!answer.found) return yield* noSuchGift
+        const { found: _, ...redeemed } = yield* withoutMark(answer)
+        return { success: true as const, ...redeemed }
+      })
+    ),
+    route(to("cancel"), user, ({ path, caller: { userId } }) =>
+      Effect.gen(function* () {
+        const answer = yield* ask(
+          "gifts.cancel",
+          CancelAnswer,
+          { userId, giftId: path.id, caller: "user" },
+          { refusals: [GiftNotFound, GiftNotActive, GiftExpired] }
+        )
+        return { success: true as const, ...answer }
+      })
+    )
+  ]
+})

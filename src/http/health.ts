@@ -1,11 +1,12 @@
 /** For whoever watches the process. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Deferred, Effect, FiberId } from "effect"
-import { Api } from "../contract/api.ts"
 import { ServiceUnavailable } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { migrated } from "../database/ready.ts"
 import { WorkerHealth } from "../worker/health.ts"
+import { health as contract } from "../contract/health.ts"
+import { anybody } from "./callers.ts"
+import { endpointsOf, route } from "./route.ts"
 
 /** A watcher asks every few seconds, and wants to know rather than to wait. */
 const patience = "2 seconds"
@@ -37,17 +38,21 @@ const together = <A, E, R>(effect: Effect.Effect<A, E, R>) => {
   })
 }
 
-export const health = HttpApiBuilder.group(Api, "health", (handlers) => {
-  const ready = together(databaseReady)
-  return handlers
-    .handle("health", () => Effect.sync(() => ({ status: "ok" as const, uptimeSeconds: Math.floor(process.uptime()) })))
-    .handle("ready", () =>
-      Effect.gen(function* () {
-        yield* ready
-        const { state } = yield* WorkerHealth
-        const worker = yield* state
-        if (worker === "stopped") return yield* notReady("The worker doesn't run.")
-        return { status: "ready" as const, database: "migrated" as const, worker }
-      })
-    )
-})
+const to = endpointsOf(contract)
+
+const ready = together(databaseReady)
+
+export const health = [
+  route(to("health"), anybody, () =>
+    Effect.sync(() => ({ status: "ok" as const, uptimeSeconds: Math.floor(process.uptime()) }))
+  ),
+  route(to("ready"), anybody, () =>
+    Effect.gen(function* () {
+      yield* ready
+      const { state } = yield* WorkerHealth
+      const worker = yield* state
+      if (worker === "stopped") return yield* notReady("The worker doesn't run.")
+      return { status: "ready" as const, database: "migrated" as const, worker }
+    })
+  )
+]

@@ -1,19 +1,14 @@
 /** Internal gifts: for the auth service. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import { Effect } from "effect"
-import { Api } from "../contract/api.ts"
-import { CurrentService } from "../contract/auth.ts"
-import { PendingRedeemed } from "../contract/internal-gifts.ts"
+import { internalGifts as contract, PendingRedeemed } from "../contract/internal-gifts.ts"
 import { ask } from "./ask.ts"
+import { service } from "./callers.ts"
+import { endpointsOf, route } from "./route.ts"
 
-export const internalGifts = HttpApiBuilder.group(Api, "internalGifts", (handlers) =>
-  handlers.handle(
-    "redeemPending",
+const to = endpointsOf(contract)
+
+export const internalGifts = [
+  route(to("redeemPending"), service, ({ payload, caller: { caller } }) =>
     // Not repeated after a lost connection: the second answer would say that there was nothing to redeem.
-    ({ payload }) =>
-      Effect.flatMap(CurrentService, ({ caller }) =>
-        ask("gifts.redeem_pending", PendingRedeemed, { ...payload, caller })
-      ),
-    { uninterruptible: true }
+    ask("gifts.redeem_pending", PendingRedeemed, { ...payload, caller })
   )
-)
+]

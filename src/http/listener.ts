@@ -1,11 +1,10 @@
 /** The listening socket, and its end: nobody who was let in goes without an answer. */
 import * as http from "node:http"
 import * as net from "node:net"
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as HttpServerError from "@effect/platform/HttpServerError"
-import { Duration, Effect, Layer, Runtime } from "effect"
+import { Context, Data, Duration, Effect, Layer, Runtime, type Scope } from "effect"
 import { AppSettings } from "../config.ts"
-import { makeExchange } from "./exchange.ts"
+import { type App, makeExchange } from "./exchange.ts"
+import type { CurrentRequest } from "./our-request.ts"
 import { securityHeaders } from "./security-headers.ts"
 
 export interface ListenOptions {
@@ -134,9 +133,12 @@ const drain = (server: http.Server, unanswered: ReadonlySet<http.ServerResponse>
     })
   })
 
+/** The address can't be listened on. */
+export class ListenError extends Data.TaggedError("ListenError")<{ readonly cause: unknown }> {}
+
 const listening = (server: http.Server, { host, port }: ListenOptions) =>
-  Effect.async<net.AddressInfo, HttpServerError.ServeError>((resume) => {
-    const refuse = (cause: unknown) => resume(Effect.fail(new HttpServerError.ServeError({ cause })))
+  Effect.async<net.AddressInfo, ListenError>((resume) => {
+    const refuse = (cause: unknown) => resume(new ListenError({ cause }))
     server.once("error", refuse)
     server.listen({ host, port }, () => {
       server.off("error", refuse)
@@ -151,7 +153,7 @@ const closed = (server: http.Server) =>
     else resume(Effect.void)
   })
 
-/** Listens until its scope ends. A taken port fails with ServeError, whose cause says EADDRINUSE. */
+/** Listens until its scope ends. A taken port fails with ListenError, whose cause says EADDRINUSE. */
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
     const { idleTimeout, ...patience } = options.patience ?? usualPatience
@@ -173,18 +175,26 @@ export const make = (options: ListenOptions) =>
     // A connection that can't be accepted is its client's trouble, not the end of the process.
     const fork = Runtime.runFork(yield* Effect.runtime())
     server.on("error", (error) => fork(Effect.logWarning("A connection couldn't be accepted", error)))
-    return HttpServer.make({
-      address: { _tag: "TcpAddress", hostname: address === "::" ? "0.0.0.0" : address, port },
-      serve: (app) =>
-        Effect.gen(function* () {
-          server.on("request", yield* makeExchange(app))
-          yield* Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
-        })
-    })
+    const serve = <R>(app: App<R | CurrentRequest>) =>
+      Effect.gen(function* () {
+        server.on("request", yield* makeExchange<R>(app))
+        yield* Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
+      })
+    return { hostname: address === "::" ? "0.0.0.0" : address, port, serve }
   })
 
-/** What `HttpServer.serve` needs. */
+/** The socket that this process listens on. */
+export class Listener extends Context.Tag("mana/Listener")<
+  Listener,
+  {
+    readonly hostname: string
+    readonly port: number
+    /** Answers with an app from now on until the scope ends. */
+    readonly serve: <R>(app: App<R | CurrentRequest>) => Effect.Effect<void, never, R | Scope.Scope>
+  }
+>() {}
+
 export const layer = Layer.scoped(
-  HttpServer.HttpServer,
+  Listener,
   Effect.flatMap(AppSettings, ({ host, port }) => make({ host, port, drainTimeout: "4 seconds" }))
 )

@@ -1,12 +1,7 @@
-/** A request of node's as the platform's routes see one, and what is learnt about it on the way. */
+/** A request as the routes see one, and what is learnt about it on the way. */
 import { randomUUID } from "node:crypto"
 import type { IncomingMessage } from "node:http"
-import * as Headers from "@effect/platform/Headers"
-import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
-import * as HttpMethod from "@effect/platform/HttpMethod"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import { Effect, Inspectable, Option, Stream } from "effect"
-import { bodyJson, bodyText } from "./body.ts"
+import { Context } from "effect"
 
 /** The router takes a `;` for the beginning of the query, and so one user's path for another's. */
 const withoutSemicolons = (url: string) =>
@@ -22,7 +17,7 @@ const headersOf = ({ headers }: IncomingMessage) => {
     const value = headers[name]
     if (typeof value === "string") single[name] = value
   }
-  return Headers.unsafeFromRecord(single)
+  return single
 }
 
 const saneId = /^[\w.:-]{1,128}$/
@@ -41,8 +36,6 @@ export interface RequestState {
   isStranger: boolean
   /** Whether too many strangers came from its address just now. */
   isSuspect: () => boolean
-  /** A function was asked: what fails to decode from here on is our mistake, not the caller's. */
-  asked: boolean
   /** Headers the answer gets besides those of every answer. */
   readonly headers: Record<string, string>
 }
@@ -53,76 +46,30 @@ export const newState = (id: string): RequestState => ({
   caller: "nobody",
   isStranger: true,
   isSuspect: () => false,
-  asked: false,
   headers: {}
 })
 
-/** What the platform has no name for finds no route, as this one does, which no route has (app.ts makes sure). */
-export const unrouted = "PATCH"
-
-const unused = Effect.dieMessage("No route of ours takes this kind of body")
-
-/**
- * The platform's own reading of a body destroys the connection of a large one and takes any type. HttpApi makes a
- * defect of a body that can't be read, whatever the reason; so do we, and failures.ts finds the problem in it.
- */
-export class OurRequest extends Inspectable.Class implements HttpServerRequest.HttpServerRequest {
-  readonly [HttpServerRequest.TypeId]: HttpServerRequest.TypeId = HttpServerRequest.TypeId
-  readonly [HttpIncomingMessage.TypeId]: HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
+export class OurRequest {
   readonly source: IncomingMessage
+  /** Path and query. */
   readonly url: string
-  readonly method: HttpMethod.HttpMethod
-  readonly headers: Headers.Headers
+  readonly headers: Readonly<Record<string, string>>
   readonly state: RequestState
 
   constructor(source: IncomingMessage) {
-    super()
     this.source = source
     this.url = withoutSemicolons(targetOf(source.url ?? "/"))
-    this.method = HttpMethod.isHttpMethod(source.method) ? source.method : unrouted
     this.headers = headersOf(source)
     this.state = newState(requestId(this.headers["x-request-id"]))
   }
 
-  get originalUrl() {
-    return this.source.url ?? "/"
+  get method() {
+    return this.source.method ?? ""
   }
   get remoteAddress() {
-    return Option.fromNullable(this.source.socket.remoteAddress)
-  }
-  get json() {
-    return Effect.orDie(bodyJson(this.source))
-  }
-  get text() {
-    return Effect.orDie(bodyText(this.source))
-  }
-
-  // What HttpApi asks for when the body's type isn't JSON: `text` complains of the type before it reads.
-  get urlParamsBody() {
-    return Effect.zipRight(this.text, unused)
-  }
-  get arrayBuffer() {
-    return Effect.zipRight(this.text, unused)
-  }
-  get multipart() {
-    return Effect.zipRight(this.text, unused)
-  }
-  get multipartStream() {
-    return Stream.fromEffect(this.multipart)
-  }
-  get stream() {
-    return Stream.fromEffect(this.arrayBuffer)
-  }
-  get upgrade() {
-    return unused
-  }
-  get cookies() {
-    return {}
-  }
-  modify() {
-    return this
-  }
-  toJSON() {
-    return { method: this.method, url: this.url }
+    return this.source.socket.remoteAddress
   }
 }
+
+/** In the context of every fiber that answers a request. */
+export class CurrentRequest extends Context.Tag("mana/CurrentRequest")<CurrentRequest, OurRequest>() {}

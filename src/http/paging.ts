@@ -1,7 +1,7 @@
 /** Lists that go on: where, says the Link header. */
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect } from "effect"
 import { AppSettings } from "../config.ts"
+import { CurrentRequest } from "./our-request.ts"
 import { answerHeader } from "./request-state.ts"
 
 /** The same question again, from another row on. */
@@ -17,6 +17,6 @@ export const noteNextPage = (before: string | null) =>
   Effect.gen(function* () {
     if (before === null) return
     const { baseUrl } = yield* AppSettings
-    const { url } = yield* HttpServerRequest.HttpServerRequest
+    const { url } = yield* CurrentRequest
     yield* answerHeader("link", nextPage(baseUrl, url, before))
   })

@@ -1,9 +1,6 @@
 /** Buying credits: a purchase in the books, then a payment in Stripe, never both in one transaction. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Effect, Schema } from "effect"
 import { AppSettings } from "../config.ts"
-import { Api } from "../contract/api.ts"
-import { CurrentUser } from "../contract/auth.ts"
 import {
   IdempotencyKeyReused,
   PackageInactive,
@@ -12,13 +9,15 @@ import {
   PurchaseNotFound,
   TooManyRequests
 } from "../contract/errors.ts"
-import { Package, Purchase } from "../contract/purchases.ts"
+import { Package, Purchase, purchases as contract } from "../contract/purchases.ts"
 import { Order } from "../stripe/order.ts"
 import { payable } from "../stripe/payment.ts"
 import { ask, replayed, withoutMark } from "./ask.ts"
 import { keyOf } from "./idempotency.ts"
 import { invalid, type Issue } from "./invalid.ts"
 import { account, orProblem } from "./payments.ts"
+import { anybody, user } from "./callers.ts"
+import { endpointsOf, route } from "./route.ts"
 
 const BeginAnswer = Schema.Struct({ ...Order.fields, ...replayed })
 
@@ -46,46 +45,41 @@ const checkReturn = ({ successUrl, cancelUrl }: ReturnUrls) =>
     return issues.length === 0 ? Effect.void : Effect.fail(invalid(...issues))
   })
 
-export const purchases = HttpApiBuilder.group(Api, "purchases", (handlers) =>
-  handlers
-    .handle("packages", () => ask("credits.packages", Schema.Array(Package), {}))
-    .handle(
-      "purchase",
-      ({ payload, headers }) =>
-        Effect.gen(function* () {
-          const stripe = yield* account
-          const user = yield* CurrentUser
-          const idempotencyKey = yield* keyOf(payload, headers)
-          yield* checkReturn(payload)
-          const begun = yield* ask(
-            "stripe.begin_purchase",
-            BeginAnswer,
-            {
-              ...payload,
-              userId: user.userId,
-              livemode: stripe.livemode,
-              // For receipts, so only an address that is theirs.
-              email: user.emailVerified ? user.email : undefined,
-              idempotencyKey,
-              caller: "user"
-            },
-            {
-              refusals: [PackageNotFound, PackageInactive, PurchaseClosed, IdempotencyKeyReused, TooManyRequests],
-              keyed: idempotencyKey !== undefined
-            }
-          )
-          const order = yield* withoutMark(begun)
-          const paying = yield* payable(stripe, order).pipe(orProblem)
-          return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
-        }),
-      { uninterruptible: true }
-    )
-    .handle("purchases", () =>
-      Effect.flatMap(CurrentUser, ({ userId }) => ask("credits.purchases", Schema.Array(Purchase), { userId }))
-    )
-    .handle("purchaseById", ({ path }) =>
-      Effect.flatMap(CurrentUser, ({ userId }) =>
-        ask("credits.purchase", Purchase, { userId, purchaseId: path.id }, { refusals: [PurchaseNotFound] })
+const to = endpointsOf(contract)
+
+export const purchases = [
+  route(to("packages"), anybody, () => ask("credits.packages", Schema.Array(Package), {})),
+  route(to("purchase"), user, ({ payload, headers, caller }) =>
+    Effect.gen(function* () {
+      const stripe = yield* account
+      const idempotencyKey = yield* keyOf(payload, headers)
+      yield* checkReturn(payload)
+      const begun = yield* ask(
+        "stripe.begin_purchase",
+        BeginAnswer,
+        {
+          ...payload,
+          userId: caller.userId,
+          livemode: stripe.livemode,
+          // For receipts, so only an address that is theirs.
+          email: caller.emailVerified ? caller.email : undefined,
+          idempotencyKey,
+          caller: "user"
+        },
+        {
+          refusals: [PackageNotFound, PackageInactive, PurchaseClosed, IdempotencyKeyReused, TooManyRequests],
+          keyed: idempotencyKey !== undefined
+        }
       )
-    )
-)
+      const order = yield* withoutMark(begun)
+      const paying = yield* payable(stripe, order).pipe(orProblem)
+      return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
+    })
+  ),
+  route(to("purchases"), user, ({ caller: { userId } }) =>
+    ask("credits.purchases", Schema.Array(Purchase), { userId })
+  ),
+  route(to("purchaseById"), user, ({ path, caller: { userId } }) =>
+    ask("credits.purchase", Purchase, { userId, purchaseId: path.id }, { refusals: [PurchaseNotFound] })
+  )
+]

@@ -1,24 +1,16 @@
 /** The whole contract as an app that serves itself on whatever listens. */
-import * as Etag from "@effect/platform/Etag"
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as HttpApi from "@effect/platform/HttpApi"
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpPlatform from "@effect/platform/HttpPlatform"
-import type * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServer from "@effect/platform/HttpServer"
-import * as Path from "@effect/platform/Path"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
-import * as NodePath from "@effect/platform-node/NodePath"
-import { Context, Effect, Layer, Scope } from "effect"
+import type * as SqlClient from "@effect/sql/SqlClient"
+import { Effect, Layer } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
-import { layer as payments } from "../stripe/stripe.ts"
-import { layer as together } from "../database/together.ts"
+import { layer as together, type Together } from "../database/together.ts"
+import { type Payments, layer as payments } from "../stripe/stripe.ts"
+import type { WorkerHealth } from "../worker/health.ts"
 import { admin } from "./admin.ts"
 import { makeApp } from "./app.ts"
 import { auth } from "./auth.ts"
-import { largeBody } from "./body.ts"
+import type { Auth } from "./callers.ts"
 import { credits } from "./credits.ts"
 import { documents } from "./documents.ts"
 import { giftPages } from "./gift-page/page.ts"
@@ -28,53 +20,59 @@ import { internalCredits } from "./internal-credits.ts"
 import { internalGifts } from "./internal-gifts.ts"
 import { internalSync } from "./internal-sync.ts"
 import { RequestRates } from "./limits.ts"
+import { Listener } from "./listener.ts"
+import type { CurrentRequest } from "./our-request.ts"
 import { purchases } from "./purchases.ts"
+import type { Route } from "./route.ts"
 import { sync } from "./sync.ts"
 import { webhooks } from "./webhooks.ts"
 
-const groups = Layer.mergeAll(
-  credits,
-  purchases,
-  gifts,
-  sync,
-  internalCredits,
-  internalGifts,
-  internalSync,
-  admin,
-  webhooks,
-  health,
-  giftPages,
-  documents
-).pipe(Layer.provide(auth), Layer.provide(largeBody), Layer.provide(payments), Layer.provide(together))
+/** A route that the contract knows, and the handlers don't or for others, keeps the process from starting. */
+const checkContract = (routes: ReadonlyArray<Route<unknown>>) =>
+  HttpApi.reflect(Api, {
+    onGroup: () => undefined,
+    onEndpoint: ({ endpoint: { method, path }, middleware }) => {
+      const found = routes.find((route) => route.method === method && route.path === path)
+      if (found === undefined) throw new Error(`Nobody answers ${method} ${path}`)
+      if ([...middleware].map(({ key }) => key).join() !== (found.middleware ?? "")) {
+        throw new Error(`${method} ${path} isn't for those whom the contract names`)
+      }
+    }
+  })
 
-const app = Effect.gen(function* () {
-  // Asked for so that every group has added its routes before they are read.
-  yield* HttpApi.Api
-  const router = yield* HttpApiBuilder.Router.router
-  const { corsOrigins, trustProxy } = yield* AppSettings
-  return yield* makeApp(router, { corsOrigins, trustProxy, rates: yield* RequestRates })
-})
+/** What the handlers ask for. */
+type Needs = AppSettings | Auth | CurrentRequest | Payments | SqlClient.SqlClient | Together | WorkerHealth
 
-/** What an app may ask for. Every request copies what it is given several times, so it is given no more than this. */
-const asked = (all: Context.Context<HttpServer.HttpServer | HttpRouter.HttpRouter.DefaultServices | Scope.Scope>) =>
-  Context.pick(
-    HttpServer.HttpServer,
-    HttpPlatform.HttpPlatform,
-    Etag.Generator,
-    FileSystem.FileSystem,
-    Path.Path,
-    Scope.Scope
-  )(all)
+const allRoutes = Effect.map(gifts, (ofGifts): ReadonlyArray<Route<Needs>> => [
+  ...credits,
+  ...purchases,
+  ...ofGifts,
+  ...sync,
+  ...internalCredits,
+  ...internalGifts,
+  ...internalSync,
+  ...admin,
+  ...webhooks,
+  ...health,
+  ...giftPages,
+  ...documents
+])
 
-/** Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends. */
-export const server = Layer.scopedDiscard(
-  Effect.flatMap(app, (each) => Effect.mapInputContext(HttpServer.serveEffect(each), asked))
-).pipe(
-  Layer.provide(HttpApiBuilder.api(Api)),
-  Layer.provide(groups),
-  Layer.provide(HttpApiBuilder.Router.Live),
-  // What a route of the platform's may ask for, to answer with a file. None of ours does.
-  Layer.provide([NodeHttpPlatform.layer, Etag.layerWeak, NodeFileSystem.layer, NodePath.layer]),
-  // Nobody collects spans, and they would cost time. Last, so that it holds while all the others are made.
-  Layer.provide(Layer.setTracerEnabled(false))
-)
+/**
+ * Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends.
+ * `doors` are routes besides those of the contract.
+ */
+export const server = (doors: ReadonlyArray<Route<never>> = []) =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const routes = yield* allRoutes
+      checkContract(routes)
+      const { corsOrigins, trustProxy } = yield* AppSettings
+      const { serve } = yield* Listener
+      yield* serve(makeApp([...routes, ...doors], { corsOrigins, trustProxy, rates: yield* RequestRates }))
+    })
+  ).pipe(
+    Layer.provide([auth, payments, together]),
+    // Nobody collects spans, and they would cost time. Last, so that it holds while all the others are made.
+    Layer.provide(Layer.setTracerEnabled(false))
+  )

@@ -1,12 +1,13 @@
 /** Stripe's events: believed if signed, stored and applied by one function, answered when that is committed. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { Clock, Effect, Schema } from "effect"
-import { Api } from "../contract/api.ts"
 import { verified } from "../stripe/webhook.ts"
 import { ask } from "./ask.ts"
 import { invalid } from "./invalid.ts"
 import { account } from "./payments.ts"
 import { isCalledBy } from "./request-state.ts"
+import { webhooks as contract } from "../contract/webhooks.ts"
+import { anybody } from "./callers.ts"
+import { endpointsOf, route } from "./route.ts"
 
 const Applied = Schema.Struct({
   eventId: Schema.String,
@@ -20,24 +21,22 @@ const noteKept = ({ eventId, outcome, reason }: typeof Applied.Type) =>
     ? Effect.logWarning("An event of Stripe's is kept, not applied").pipe(Effect.annotateLogs({ eventId, reason }))
     : Effect.void
 
-export const webhooks = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
-  handlers.handle(
-    "stripe",
-    ({ request }) =>
-      Effect.gen(function* () {
-        const { webhookSecrets } = yield* account
-        // What is wrong with the body is a defect here, and answered as what it is (body.ts).
-        const body = yield* Effect.orDie(request.text)
-        const now = yield* Clock.currentTimeMillis
-        const header = request.headers["stripe-signature"]
-        const event = yield* verified({ body, header, secrets: webhookSecrets, now }).pipe(
-          Effect.mapError((message) => invalid({ path: "stripe-signature", message }))
-        )
-        yield* isCalledBy("stripe")
-        // However often it is sent, it is applied once.
-        yield* Effect.flatMap(ask("stripe.apply_event", Applied, { event }, { keyed: true }), noteKept)
-        return { received: true as const }
-      }),
-    { uninterruptible: true }
+const to = endpointsOf(contract)
+
+export const webhooks = [
+  route(to("stripe"), anybody, ({ request, text }) =>
+    Effect.gen(function* () {
+      const { webhookSecrets } = yield* account
+      const body = yield* text
+      const now = yield* Clock.currentTimeMillis
+      const header = request.headers["stripe-signature"]
+      const event = yield* verified({ body, header, secrets: webhookSecrets, now }).pipe(
+        Effect.mapError((message) => invalid({ path: "stripe-signature", message }))
+      )
+      yield* isCalledBy("stripe")
+      // However often it is sent, it is applied once.
+      yield* Effect.flatMap(ask("stripe.apply_event", Applied, { event }, { keyed: true }), noteKept)
+      return { received: true as const }
+    })
   )
-)
+]

@@ -1,10 +1,6 @@
 import * as fs from "node:fs"
-import { HttpApiError } from "@effect/platform"
-import { Cause, Effect, Logger } from "effect"
 import { expect, test } from "vitest"
 import { refusals } from "../../src/http/ask.ts"
-import { answerFailure } from "../../src/http/failures.ts"
-import { newState } from "../../src/http/our-request.ts"
 import { database } from "../support/database.ts"
 import { authService, serviceKey, startService } from "./support.ts"
 
@@ -66,19 +62,4 @@ test("an answer of the database that isn't as agreed is a mistake of ours", asyn
     headers: { "x-service-key": serviceKey }
   })
   expect([status, json.code]).toEqual([500, "internal_error"])
-})
-
-test("an answer that doesn't encode is a mistake of ours, not the caller's", async () => {
-  const error = new HttpApiError.HttpApiDecodeError({ issues: [], message: "" })
-  const answered = (asked: boolean) => {
-    const state = newState("id")
-    state.asked = asked
-    return Effect.runPromise(
-      answerFailure(Cause.fail(error), state, () => []).pipe(
-        Effect.provide(Logger.replace(Logger.defaultLogger, Logger.none))
-      )
-    )
-  }
-  expect((await answered(false)).status).toBe(400)
-  expect((await answered(true)).status).toBe(500)
 })

@@ -1,6 +1,6 @@
 import * as http from "node:http"
 import * as net from "node:net"
-import { HttpServer, HttpServerResponse } from "@effect/platform"
+import { HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { make } from "../../src/http/listener.ts"
@@ -16,10 +16,9 @@ const held = (drainTimeout: number) =>
       Effect.zipRight(Deferred.await(answer)),
       Effect.as(HttpServerResponse.text("answered"))
     )
-    yield* HttpServer.serveEffect(app).pipe(Effect.provideService(HttpServer.HttpServer, server), Scope.extend(scope))
+    yield* Scope.extend(server.serve(() => app), scope)
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
-    const port = server.address._tag === "TcpAddress" ? server.address.port : 0
-    return { port, arrived, answer, close: Scope.close(scope, Exit.void) }
+    return { port: server.port, arrived, answer, close: Scope.close(scope, Exit.void) }
   })
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })

@@ -1,6 +1,6 @@
 /** The real server on a free port, the real database, an auth service whose keys a test can turn. */
 import * as http from "node:http"
-import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest, HttpServer } from "@effect/platform"
+import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest } from "@effect/platform"
 import { Clock, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { afterAll } from "vitest"
@@ -9,7 +9,7 @@ import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
 import { type Rates, RequestRates } from "../../src/http/limits.ts"
-import { make as makeListener, type Patience } from "../../src/http/listener.ts"
+import { Listener, make as makeListener, type Patience } from "../../src/http/listener.ts"
 import { server } from "../../src/http/server.ts"
 import { WorkerHealth, type WorkerState } from "../../src/worker/health.ts"
 import type { TestDatabase } from "../support/database.ts"
@@ -130,7 +130,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     connectTimeout: "2 seconds"
   })
   const listener = Layer.scoped(
-    HttpServer.HttpServer,
+    Listener,
     makeListener({
       host: settings.host,
       port: settings.port,
@@ -138,7 +138,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
       ...(options.patience === undefined ? {} : { patience: options.patience })
     })
   )
-  const layer = server.pipe(
+  const layer = server().pipe(
     Layer.provideMerge(listener),
     Layer.provide(database),
     Layer.provide(Layer.succeed(AppSettings, settings)),
@@ -150,10 +150,9 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     )
   )
   const scope = Effect.runSync(Scope.make())
-  const { address } = await Effect.runPromise(
-    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(HttpServer.HttpServer, context))
+  const { port } = await Effect.runPromise(
+    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(Listener, context))
   )
-  const port = address._tag === "TcpAddress" ? address.port : 0
   const url = `http://127.0.0.1:${port}`
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
   whenOver(stop)

@@ -12,5 +12,5 @@ process.once("disconnect", () => process.exit(1))
 
 Effect.flatMap(readSettings, (settings) => {
   const stripe = Option.map(settings.stripe, (each) => ({ ...each, connection }))
-  return Effect.provide(Layer.launch(service({ ...settings, stripe }, Layer.empty)), jsonLogs(settings.logLevel))
+  return Effect.provide(Layer.launch(service({ ...settings, stripe })), jsonLogs(settings.logLevel))
 }).pipe(NodeRuntime.runMain({ disablePrettyLogger: true }))

@@ -1,13 +1,11 @@
 /** GET /g/<code>: the link that people send each other. */
-import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as SqlClient from "@effect/sql/SqlClient"
 import { Effect, Option, Schema } from "effect"
 import { AppSettings } from "../../config.ts"
 import { code } from "../../contract/gifts.ts"
 import { lookUp, noSuchGift, pageUrl } from "../gifts.ts"
+import type { OurRequest } from "../our-request.ts"
+import type { Address } from "../route.ts"
 import { languageOf } from "./language.ts"
 import { contentSecurityPolicy, giftPage, messagePage } from "./view.ts"
 import { wordsIn, type Words } from "./words.ts"
@@ -29,10 +27,8 @@ const respond = (words: Words, status: number, markup: string, headers: Readonly
     }
   })
 
-const page = Effect.gen(function* () {
-  const { headers } = yield* HttpServerRequest.HttpServerRequest
+const page = Effect.fnUntraced(function* ({ headers }: OurRequest, { params: { code: asked = "" } }: Address) {
   const words = wordsIn(languageOf(headers["accept-language"]))
-  const { code: asked = "" } = yield* HttpRouter.params
   const { appUrl } = yield* AppSettings
   const unknown = Effect.sync(() => respond(words, 404, messagePage(words, words.unknown)))
   return yield* (isCode(asked) ? lookUp(asked) : noSuchGift).pipe(
@@ -59,8 +55,4 @@ const page = Effect.gen(function* () {
   )
 })
 
-export const giftPages = HttpApiBuilder.Router.use((router) =>
-  Effect.flatMap(Effect.context<AppSettings | SqlClient.SqlClient>(), (context) =>
-    router.get("/g/:code", Effect.provide(page, context))
-  )
-)
+export const giftPages = [{ method: "GET" as const, path: "/g/:code" as const, answer: page }]
