@@ -43,6 +43,7 @@ export const service = (settings: Settings, doors: ReadonlyArray<Route<never>> =
       database({
         url: settings.databaseUrl,
         role: "mana_service",
+        looksUp: true,
         maxConnections: settings.databaseMaxConnections,
         applicationName: "mana-credits",
         // The longest call is a batch of 1000, far below a second; what takes this long waits for a lock.

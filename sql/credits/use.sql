@@ -16,6 +16,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off -- a plan from when the tables were small must do when they are large
 as $$
 declare
   v_request credits.use_request := row(

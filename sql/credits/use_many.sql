@@ -10,6 +10,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off -- a plan from when the tables were small must do when they are large
 as $$
 declare
   v_user_ids text[];

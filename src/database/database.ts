@@ -10,6 +10,11 @@ export interface DatabaseOptions {
   /** The role the connections take on; the login role must be a member of it. Undefined: none but the login role. */
   readonly role: "mana_service" | "mana_worker" | "mana_ops" | undefined
   readonly maxConnections: number
+  /**
+   * Its statements look rows up by their keys. A session's plan from when the tables were small would read them whole,
+   * and each debit so for the minute until somebody analyses them: PostgreSQL is told not to.
+   */
+  readonly looksUp?: boolean
   /** Shown in pg_stat_activity. */
   readonly applicationName: string
   /** No statement of ours runs longer: a stuck one is ended and its caller told to try again. */
@@ -18,6 +23,11 @@ export interface DatabaseOptions {
   readonly networkTime?: Duration.DurationInput
   /** How long a request waits for a free or new connection before it is told to try again. */
   readonly connectTimeout: Duration.DurationInput
+}
+
+const sessionOptions = ({ role, looksUp = false }: DatabaseOptions) => {
+  const set = [...(role === undefined ? [] : [`role=${role}`]), ...(looksUp ? ["enable_seqscan=off"] : [])]
+  return set.length === 0 ? undefined : set.map((each) => `-c ${each}`).join(" ")
 }
 
 /** Whether an error of the server is the last thing it says on a connection: its severity, or (translated) its code. */
@@ -31,7 +41,7 @@ export const makePool = (options: DatabaseOptions) =>
     Effect.sync(() => {
       const pool = new pg.Pool({
         connectionString: Redacted.value(options.url),
-        options: options.role === undefined ? undefined : `-c role=${options.role}`,
+        options: sessionOptions(options),
         application_name: options.applicationName,
         max: options.maxConnections,
         connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),

@@ -124,6 +124,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
   const database = Database.layer({
     url: settings.databaseUrl,
     role: "mana_service",
+    looksUp: true,
     maxConnections: settings.databaseMaxConnections,
     applicationName: "test http",
     statementTimeout: "10 seconds",
