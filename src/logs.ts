@@ -1,13 +1,18 @@
 /** How a process tells what it does: one JSON object a line for machines, a short line for people. */
-import { Array, Cause, Effect, HashMap, Inspectable, Layer, Logger, LogLevel, Predicate } from "effect"
+import { Array, Cause, Effect, Inspectable, Layer, Logger, LogLevel, Predicate } from "effect"
 
 /**
  * What was said: words, and the facts with them. Facts come as annotations of all that a fiber logs, or, where a line
  * is all there is, as an object beside the words, which costs a tenth.
  */
 const said = ({ message, annotations }: Logger.Logger.Options<unknown>) => {
-  const [facts, words] = Array.partition(Array.ensure(message), (part) => !Predicate.isRecord(part))
-  return { words, facts: Object.assign({}, Object.fromEntries(HashMap.entries(annotations)), ...facts) }
+  const words: Array<unknown> = []
+  const facts = Object.fromEntries(annotations)
+  for (const part of Array.ensure(message)) {
+    if (Predicate.isRecord(part)) Object.assign(facts, part)
+    else words.push(part)
+  }
+  return { words, facts }
 }
 
 const causeOf = (cause: Cause.Cause<unknown>) =>
@@ -16,13 +21,19 @@ const causeOf = (cause: Cause.Cause<unknown>) =>
 /** `{"message":"listening","logLevel":"INFO","timestamp":"…","annotations":{"address":"http://…"}}` */
 export const jsonLine = Logger.make<unknown, string>((options) => {
   const { words, facts } = said(options)
-  return Inspectable.stringifyCircular({
+  const line = {
     message: words.length === 1 ? Inspectable.toStringUnknown(words[0], 0) : words,
     logLevel: options.logLevel.label,
     timestamp: options.date.toISOString(),
     cause: causeOf(options.cause),
     annotations: facts
-  })
+  }
+  try {
+    return JSON.stringify(line)
+  } catch {
+    // Something in it holds itself.
+    return Inspectable.stringifyCircular(line)
+  }
 })
 
 /** `12:00:00 INFO listening address=http://…`, and the cause below it where there is one. */

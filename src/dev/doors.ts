@@ -1,6 +1,6 @@
 /** Routes that exist in development only, on the port of the service. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect, ParseResult, Schema } from "effect"
+import { jsonAnswer } from "../http/answer.ts"
 import { bodyJson } from "../http/body.ts"
 import { invalidBySchema } from "../http/invalid.ts"
 import type { OurRequest } from "../http/our-request.ts"
@@ -17,14 +17,14 @@ const person = ({ source }: OurRequest) =>
 
 /** The auth service's key set, and tokens for the asking. */
 export const doors = ({ jwks, token }: Issuer): ReadonlyArray<Route<never>> => [
-  { method: "GET", path: "/api/auth/jwks", answer: () => HttpServerResponse.json(jwks) },
+  { method: "GET", path: "/api/auth/jwks", answer: () => Effect.succeed(jsonAnswer(200, jwks)) },
   {
     method: "POST",
     path: "/dev/token",
     answer: (request) =>
       person(request).pipe(
         Effect.flatMap(token),
-        Effect.flatMap((signed) => HttpServerResponse.json({ token: signed }))
+        Effect.map((signed) => jsonAnswer(200, { token: signed }))
       )
   }
 ]

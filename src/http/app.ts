@@ -1,7 +1,7 @@
 /** What every request goes through: id, CORS, the route, failures to problems, headers, one line in the log. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect } from "effect"
 import * as FindMyWay from "find-my-way-ts"
+import type { Answer } from "./answer.ts"
 import { addressOf, networkOf } from "./client-address.ts"
 import { corsHeaders, isPreflight, preflightAnswer } from "./cors.ts"
 import { answerFailure, answerNoRoute, problemAnswer } from "./failures.ts"
@@ -96,23 +96,26 @@ export const makeApp = <R>(routes: ReadonlyArray<Route<R>>, options: AppOptions)
     const { state } = request
     state.isSuspect = () => strangers.isOver(networkOfRequest(request))
     // Whoever is believed isn't counted. What fails by our own fault says nothing about them.
-    return Effect.map(answerOfRoute(request), (response) => {
-      const seconds = state.isStranger && response.status < 500 ? wait(request) : 0
-      return seconds === 0 ? response : problemAnswer(tooMany(seconds))
+    return Effect.map(answerOfRoute(request), (answered) => {
+      const seconds = state.isStranger && answered.status < 500 ? wait(request) : 0
+      return seconds === 0 ? answered : problemAnswer(tooMany(seconds))
     })
   }
 
   return (request: OurRequest) => {
     const since = performance.now()
-    return Effect.flatMap(answer(request), (response) => {
-      const complete = HttpServerResponse.setHeaders(response, {
-        ...securityHeaders,
-        ...response.headers,
-        ...cors(request),
-        ...request.state.headers,
-        "x-request-id": request.state.id
-      })
-      return Effect.as(logLine(request, response.status, since), complete)
+    return Effect.flatMap(answer(request), (answered) => {
+      const complete: Answer = {
+        ...answered,
+        headers: {
+          ...securityHeaders,
+          ...answered.headers,
+          ...cors(request),
+          ...request.state.headers,
+          "x-request-id": request.state.id
+        }
+      }
+      return Effect.as(logLine(request, answered.status, since), complete)
     })
   }
 }

@@ -1,5 +1,5 @@
 /** Which browser pages may call us. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type { Answer } from "./answer.ts"
 import type { OurRequest } from "./our-request.ts"
 
 const allowedMethods = "GET, POST, DELETE"
@@ -35,4 +35,4 @@ export const corsHeaders = (origins: ReadonlyArray<string>) => {
 export const isPreflight = (request: OurRequest) =>
   request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined
 
-export const preflightAnswer = HttpServerResponse.empty({ status: 204 })
+export const preflightAnswer: Answer = { status: 204, headers: {} }

@@ -4,20 +4,17 @@
  * of the service's time (test/bench), and none of our routes has a use for it.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Context, Effect, FiberId, Runtime } from "effect"
+import type { Answer } from "./answer.ts"
 import { CurrentRequest, OurRequest } from "./our-request.ts"
 
 /** What is answered to a request. It answers its failures itself. */
-export type App<R> = (request: OurRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+export type App<R> = (request: OurRequest) => Effect.Effect<Answer, never, R>
 
-const send = (outgoing: ServerResponse, { status, headers, body }: HttpServerResponse.HttpServerResponse) => {
-  if (body._tag !== "Empty" && body._tag !== "Uint8Array") {
-    throw new Error(`No route of ours answers with a body of the kind ${body._tag}`)
-  }
-  outgoing.writeHead(status, headers)
+const send = (outgoing: ServerResponse, { status, headers, body }: Answer) => {
+  outgoing.writeHead(status, body === undefined ? headers : { ...headers, "content-length": Buffer.byteLength(body) })
   // Node leaves the body of an answer to HEAD out.
-  outgoing.end(body._tag === "Empty" ? undefined : body.body)
+  outgoing.end(body)
 }
 
 /** Node's listener of requests for an app. Whoever goes away before the answer interrupts what may be interrupted. */
@@ -28,7 +25,7 @@ export const makeExchange = <R>(app: App<R | CurrentRequest>) =>
     const context = Context.add(runtime.context, CurrentRequest, request)
     const fiber = Runtime.runFork(Runtime.make({ ...runtime, context }))(
       Effect.suspend(() => app(request)).pipe(
-        Effect.map((response) => send(outgoing, response)),
+        Effect.map((answer) => send(outgoing, answer)),
         // This one is a bug, and the connection tells.
         Effect.catchAllCause((cause) =>
           Effect.zipRight(

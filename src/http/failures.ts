@@ -1,25 +1,25 @@
 /** Whatever goes wrong, as the answer it becomes. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Effect, Schema } from "effect"
 import { InternalError, MethodNotAllowed, NotFound } from "../contract/errors.ts"
 import { makeProblem, Problem, problemContentType } from "../contract/problem.ts"
+import { type Answer, jsonAnswer } from "./answer.ts"
 import { invalid } from "./invalid.ts"
 import type { RequestState } from "./our-request.ts"
 
 const isProblem = Schema.is(Problem)
 
 export const problemAnswer = ({ _tag, type, title, status, detail, message, ...facts }: Problem) =>
-  HttpServerResponse.unsafeJson(
+  jsonAnswer(
+    status,
     { type, title, status, detail, code: _tag, message, ...facts },
     {
-      status,
-      contentType: problemContentType,
-      ...(facts.retryAfterSeconds === undefined ? {} : { headers: { "retry-after": `${facts.retryAfterSeconds}` } })
+      "content-type": problemContentType,
+      ...(facts.retryAfterSeconds === undefined ? {} : { "retry-after": `${facts.retryAfterSeconds}` })
     }
   )
 
 /** nginx's number for a client that went away; nobody reads it but the log. */
-const clientGone = HttpServerResponse.empty({ status: 499 })
+const clientGone: Answer = { status: 499, headers: {} }
 
 const noRoute = (state: RequestState, methods: ReadonlyArray<string> | undefined) => {
   if (methods === undefined) return invalid({ path: "", message: "The path isn't percent-encoded UTF-8." })
@@ -33,10 +33,7 @@ export const answerNoRoute = (state: RequestState, methods: ReadonlyArray<string
   problemAnswer(noRoute(state, methods))
 
 /** Answers a failure; what isn't the caller's doing is logged with all that is known, and answered with nothing of it. */
-export const answerFailure = (
-  cause: Cause.Cause<unknown>,
-  state: RequestState
-): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+export const answerFailure = (cause: Cause.Cause<unknown>, state: RequestState): Effect.Effect<Answer> => {
   if (Cause.isInterruptedOnly(cause)) return Effect.succeed(clientGone)
   const error = Cause.squash(cause)
   if (isProblem(error)) return Effect.succeed(problemAnswer(error))

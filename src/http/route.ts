@@ -3,10 +3,10 @@ import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import type * as HttpMethod from "@effect/platform/HttpMethod"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Context, Effect, Either, Option, ParseResult, Schema } from "effect"
 import type { ApiError } from "../contract/api.ts"
 import { MaxBodyBytes } from "../contract/body.ts"
+import { type Answer, jsonAnswer } from "./answer.ts"
 import { bodyJson, bodyText } from "./body.ts"
 import type { Callers } from "./callers.ts"
 import { invalidBySchema } from "./invalid.ts"
@@ -26,10 +26,7 @@ export interface Route<R> {
   readonly path: HttpApiEndpoint.PathSegment
   /** The key of the middleware with which the contract says who may ask; none where anybody may. */
   readonly middleware?: string | undefined
-  readonly answer: (
-    request: OurRequest,
-    address: Address
-  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, R>
+  readonly answer: (request: OurRequest, address: Address) => Effect.Effect<Answer, unknown, R>
 }
 
 /** What a handler is given: the parts that the contract declares, decoded, and who asks. */
@@ -118,9 +115,7 @@ export const route = <
 
   const encoded = (success: Success) => {
     const answer = encode(success)
-    return Either.isRight(answer)
-      ? Effect.succeed(HttpServerResponse.unsafeJson(answer.right, { status }))
-      : Effect.die(answer.left)
+    return Either.isRight(answer) ? Effect.succeed(jsonAnswer(status, answer.right)) : Effect.die(answer.left)
   }
 
   const handled = (request: OurRequest, { params, searchParams }: Address, caller: Caller, body: unknown) => {

@@ -1,6 +1,5 @@
 import * as http from "node:http"
 import * as net from "node:net"
-import { HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { make } from "../../src/http/listener.ts"
@@ -14,9 +13,12 @@ const held = (drainTimeout: number) =>
     const server = yield* make({ host: "127.0.0.1", port: 0, drainTimeout }).pipe(Scope.extend(scope))
     const app = Deferred.succeed(arrived, undefined).pipe(
       Effect.zipRight(Deferred.await(answer)),
-      Effect.as(HttpServerResponse.text("answered"))
+      Effect.as({ status: 200, headers: {}, body: "answered" })
     )
-    yield* Scope.extend(server.serve(() => app), scope)
+    yield* Scope.extend(
+      server.serve(() => app),
+      scope
+    )
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
     return { port: server.port, arrived, answer, close: Scope.close(scope, Exit.void) }
   })

@@ -1,8 +1,8 @@
 /** GET /g/<code>: the link that people send each other. */
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Effect, Option, Schema } from "effect"
 import { AppSettings } from "../../config.ts"
 import { code } from "../../contract/gifts.ts"
+import { htmlAnswer } from "../answer.ts"
 import { lookUp, noSuchGift, pageUrl } from "../gifts.ts"
 import type { OurRequest } from "../our-request.ts"
 import type { Address } from "../route.ts"
@@ -13,18 +13,14 @@ import { wordsIn, type Words } from "./words.ts"
 const isCode = Schema.is(code)
 
 const respond = (words: Words, status: number, markup: string, headers: Readonly<Record<string, string>> = {}) =>
-  HttpServerResponse.text(markup, {
-    status,
-    contentType: "text/html; charset=utf-8",
-    headers: {
-      "content-language": words.language,
-      "content-security-policy": contentSecurityPolicy,
-      // The address is worth credits: no other site is to learn it from us.
-      "referrer-policy": "no-referrer",
-      "x-robots-tag": "noindex",
-      vary: "accept-language",
-      ...headers
-    }
+  htmlAnswer(status, markup, {
+    "content-language": words.language,
+    "content-security-policy": contentSecurityPolicy,
+    // The address is worth credits: no other site is to learn it from us.
+    "referrer-policy": "no-referrer",
+    "x-robots-tag": "noindex",
+    vary: "accept-language",
+    ...headers
   })
 
 const page = Effect.fnUntraced(function* ({ headers }: OurRequest, { params: { code: asked = "" } }: Address) {
