@@ -116,4 +116,4 @@ as $$
 $$;
 
 comment on function ops.verify_purchases() is
-  'Invariant 5, the payments'' part: each paid purchase is credited exactly once, what the ledger has of it less what is owed is what the rest of its payment is worth, debts add up and come first. Part of ops.verify().';
+  'Invariant 5, the payments'' part: each paid purchase is credited exactly once, what the ledger has of it less what is owed is what the rest of its payment is worth, debts add up and come first, and a row of the ledger on Stripe''s account belongs to a purchase (purchase_ledger). Part of ops.verify().';

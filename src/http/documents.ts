@@ -8,6 +8,7 @@ import type { Route } from "./route.ts"
 const document = jsonAnswer(200, openApi)
 
 const page = htmlAnswer(200, docsPage, {
+  "content-type": "text/html",
   "content-security-policy":
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 })

@@ -28,7 +28,7 @@ import { sync } from "./sync.ts"
 import { webhooks } from "./webhooks.ts"
 
 /** A route that the contract knows, and the handlers don't or for others, keeps the process from starting. */
-const checkContract = (routes: ReadonlyArray<Route<unknown>>) =>
+export const checkContract = (routes: ReadonlyArray<Route<unknown>>) =>
   HttpApi.reflect(Api, {
     onGroup: () => undefined,
     onEndpoint: ({ endpoint: { method, path }, middleware }) => {
