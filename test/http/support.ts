@@ -1,7 +1,7 @@
 /** The real server on a free port, the real database, an auth service whose keys a test can turn. */
 import * as http from "node:http"
 import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest } from "@effect/platform"
-import { Clock, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import { Clock, Duration, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { afterAll } from "vitest"
 import { jsonLine } from "../../src/logs.ts"
@@ -70,6 +70,8 @@ export type AuthService = Awaited<ReturnType<typeof authService>>
 export interface ServiceOptions {
   readonly settings?: Partial<Settings>
   readonly patience?: Patience
+  /** How long a request waits for a connection of the pool before it gets a 503; 2 seconds unless a test says otherwise. */
+  readonly connectTimeout?: Duration.DurationInput
   readonly whenOver?: Over
   readonly worker?: WorkerState
   /** Moves the clock that only goes forward on, for what is remembered for a time; nothing waits longer or shorter. */
@@ -128,7 +130,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     maxConnections: settings.databaseMaxConnections,
     applicationName: "test http",
     statementTimeout: "10 seconds",
-    connectTimeout: "2 seconds"
+    connectTimeout: options.connectTimeout ?? "2 seconds"
   })
   const listener = Layer.scoped(
     Listener,
