@@ -1,7 +1,7 @@
 /** The whole service as one layer: HTTP, its database, and the worker where this process runs it. */
 import { Data, Effect, Layer, Predicate } from "effect"
 import { AppSettings, type Settings } from "./config.ts"
-import { layer as database } from "./database/database.ts"
+import { layer as database, serving } from "./database/database.ts"
 import { fit } from "./database/ready.ts"
 import { type ListenError, Listener, layer as listener } from "./http/listener.ts"
 import type { Route } from "./http/route.ts"
@@ -42,8 +42,7 @@ export const service = (settings: Settings, doors: ReadonlyArray<Route<never>> =
     Layer.provideMerge(
       database({
         url: settings.databaseUrl,
-        role: "mana_service",
-        looksUp: true,
+        ...serving,
         maxConnections: settings.databaseMaxConnections,
         applicationName: "mana-credits",
         // The longest call is a batch of 1000, far below a second; what takes this long waits for a lock.

@@ -25,6 +25,9 @@ export interface DatabaseOptions {
   readonly connectTimeout: Duration.DurationInput
 }
 
+/** How the HTTP service is connected; whoever serves it in a test is, too. */
+export const serving = { role: "mana_service", looksUp: true } as const
+
 const sessionOptions = ({ role, looksUp = false }: DatabaseOptions) => {
   const set = [...(role === undefined ? [] : [`role=${role}`]), ...(looksUp ? ["enable_seqscan=off"] : [])]
   return set.length === 0 ? undefined : set.map((each) => `-c ${each}`).join(" ")

@@ -77,14 +77,21 @@ export const makeApp = <R>(routes: ReadonlyArray<Route<R>>, options: AppOptions)
   const find = ({ method, url }: OurRequest) =>
     router.find(method, url) ?? (method === "HEAD" ? router.find("GET", url) : undefined)
 
-  const answerOfRoute = (request: OurRequest) => {
+  const routed = (request: OurRequest): Effect.Effect<Answer, unknown, R> => {
     const { state, url } = request
     const found = find(request)
     if (found === undefined) return Effect.succeed(answerNoRoute(state, methods(url)))
     // Its pattern: a path itself may name a user.
     state.route = found.handler.path
-    return Effect.catchAllCause(found.handler.answer(request, found), (cause) => answerFailure(cause, state))
+    return found.handler.answer(request, found)
   }
+
+  const answerOfRoute = (request: OurRequest) =>
+    // What throws is answered as well.
+    Effect.catchAllCause(
+      Effect.suspend(() => routed(request)),
+      (cause) => answerFailure(cause, request.state)
+    )
 
   const answer = (request: OurRequest) => {
     if (isPreflight(request)) return Effect.succeed(preflightAnswer)

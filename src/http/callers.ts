@@ -6,16 +6,18 @@ import type { ProblemOf } from "../contract/problem.ts"
 import { NeedsScope, type Scope } from "../contract/scopes.ts"
 import type { OurRequest } from "./our-request.ts"
 
-type NotThem = ProblemOf<typeof Unauthorized | typeof Forbidden | typeof TooManyRequests | typeof ServiceUnavailable>
+type AuthProblem = ProblemOf<
+  typeof Unauthorized | typeof Forbidden | typeof TooManyRequests | typeof ServiceUnavailable
+>
 
 /** Judges what a request shows: auth.ts. */
 export class Auth extends Context.Tag("mana/Auth")<
   Auth,
   {
-    readonly user: (request: OurRequest) => Effect.Effect<User, NotThem>
-    readonly admin: (request: OurRequest) => Effect.Effect<User, NotThem>
+    readonly user: (request: OurRequest) => Effect.Effect<User, AuthProblem>
+    readonly admin: (request: OurRequest) => Effect.Effect<User, AuthProblem>
     /** With a key that is good for the scope. */
-    readonly service: (request: OurRequest, scope: Scope) => Effect.Effect<Service, NotThem>
+    readonly service: (request: OurRequest, scope: Scope) => Effect.Effect<Service, AuthProblem>
   }
 >() {}
 
@@ -35,18 +37,18 @@ export const anybody: Callers<undefined, never, never> = {
 }
 
 /** A person, as their token says. */
-export const user: Callers<User, NotThem, Auth> = {
+export const user: Callers<User, AuthProblem, Auth> = {
   middleware: UserAuth.key,
   of: () => (request) => Effect.flatMap(Auth, (auth) => auth.user(request))
 }
 
-export const admin: Callers<User, NotThem, Auth> = {
+export const admin: Callers<User, AuthProblem, Auth> = {
   middleware: AdminAuth.key,
   of: () => (request) => Effect.flatMap(Auth, (auth) => auth.admin(request))
 }
 
 /** A service, as its key says; an endpoint that names no scope keeps the process from starting. */
-export const service: Callers<Service, NotThem, Auth> = {
+export const service: Callers<Service, AuthProblem, Auth> = {
   middleware: ServiceAuth.key,
   of: ({ path, annotations }) => {
     const scope = Option.getOrThrowWith(

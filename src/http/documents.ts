@@ -8,7 +8,7 @@ import type { Route } from "./route.ts"
 const document = jsonAnswer(200, openApi)
 
 const page = htmlAnswer(200, docsPage, {
-  "content-type": "text/html",
+  "content-type": "text/html", // the page says its charset itself
   "content-security-policy":
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 })

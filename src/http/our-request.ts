@@ -40,7 +40,7 @@ export interface RequestState {
   readonly headers: Record<string, string>
 }
 
-export const newState = (id: string): RequestState => ({
+const newState = (id: string): RequestState => ({
   id,
   route: "none",
   caller: "nobody",
@@ -49,6 +49,7 @@ export const newState = (id: string): RequestState => ({
   headers: {}
 })
 
+/** Node's request, its address and headers read once. Its body is read by whoever wants it (body.ts). */
 export class OurRequest {
   readonly source: IncomingMessage
   /** Path and query. */

@@ -1,15 +1,23 @@
 /** What a route does where neither its handler nor its caller would get it right. */
 import { IncomingMessage } from "node:http"
 import { Socket } from "node:net"
-import { Cause, Effect, Exit } from "effect"
+import { Cause, Effect, Exit, Logger } from "effect"
 import { expect, test } from "vitest"
 import { purchases as contract } from "../../src/contract/purchases.ts"
+import { makeApp } from "../../src/http/app.ts"
 import { anybody, user } from "../../src/http/callers.ts"
 import { OurRequest } from "../../src/http/our-request.ts"
 import { endpointsOf, route } from "../../src/http/route.ts"
 import { checkContract } from "../../src/http/server.ts"
 
 const to = endpointsOf(contract)
+
+const request = () => {
+  const source = new IncomingMessage(new Socket())
+  source.method = "GET"
+  source.url = "/thrown"
+  return new OurRequest(source)
+}
 
 const purchase = {
   id: "no uuid",
@@ -34,7 +42,26 @@ test("a contract that some route doesn't follow keeps the process from starting"
 
 test("an answer that doesn't encode is a mistake of ours, not the caller's", async () => {
   const { answer } = route(to("purchases"), anybody, () => Effect.succeed([purchase]))
-  const request = new OurRequest(new IncomingMessage(new Socket()))
-  const exit = await Effect.runPromise(Effect.exit(answer(request, { params: {}, searchParams: {} })))
+  const exit = await Effect.runPromise(Effect.exit(answer(request(), { params: {}, searchParams: {} })))
   expect(Exit.isFailure(exit) && Cause.isDie(exit.cause)).toBe(true)
+})
+
+test("a route that throws is answered as a mistake of ours", async () => {
+  const thrown = () => {
+    throw new Error("thrown before there was an effect")
+  }
+  const often = { burst: 1000, perSecond: 1000 }
+  const app = makeApp<never>([{ method: "GET", path: "/thrown", answer: thrown }], {
+    corsOrigins: [],
+    trustProxy: false,
+    rates: { strangers: often, people: often, gifts: often }
+  })
+  const silent = Logger.replace(Logger.defaultLogger, Logger.none)
+  const { status } = await Effect.runPromise(
+    Effect.provide(
+      Effect.suspend(() => app(request())),
+      silent
+    )
+  )
+  expect(status).toBe(500)
 })

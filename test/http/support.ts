@@ -125,8 +125,7 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
   const logger = Logger.map(jsonLine, (line) => void lines.push(line))
   const database = Database.layer({
     url: settings.databaseUrl,
-    role: "mana_service",
-    looksUp: true,
+    ...Database.serving,
     maxConnections: settings.databaseMaxConnections,
     applicationName: "test http",
     statementTimeout: "10 seconds",
