@@ -32,7 +32,7 @@ import {
 import { makeProblem, type ProblemKind, type ProblemOf } from "../contract/problem.ts"
 import { type Arguments, call } from "../database/call.ts"
 import type { Overloaded, Refused, Unavailable } from "../database/errors.ts"
-import { answerHeader } from "./request-state.ts"
+import type { OurRequest } from "./our-request.ts"
 
 interface Refusal {
   readonly sqlstate: string
@@ -123,7 +123,8 @@ export const ask = <A, I, Kind extends ProblemKind = never>(
 export const replayed = { replayed: Schema.optional(Schema.Boolean) }
 
 /** Takes the mark off the answer; a header says it instead. */
-export const withoutMark = <A extends { readonly replayed?: boolean | undefined }>(answer: A) => {
+export const withoutMark = <A extends { readonly replayed?: boolean | undefined }>(request: OurRequest, answer: A) => {
   const { replayed: mark, ...rest } = answer
-  return mark === true ? Effect.as(answerHeader("idempotency-replayed", "true"), rest) : Effect.succeed(rest)
+  if (mark === true) request.answerHeader("idempotency-replayed", "true")
+  return rest
 }

@@ -2,7 +2,7 @@
 import { isIP } from "node:net"
 import { Effect } from "effect"
 import { AppSettings } from "../config.ts"
-import { CurrentRequest, type OurRequest } from "./our-request.ts"
+import type { OurRequest } from "./our-request.ts"
 
 /** An address as PostgreSQL reads one: no port, no brackets, no zone; undefined for what is none. */
 const addressIn = (text: string) => {
@@ -25,7 +25,8 @@ export const addressOf = (
   return (forwarded && addressIn(forwarded)) ?? (peer && addressIn(peer))
 }
 
-export const clientAddress = Effect.zipWith(CurrentRequest, AppSettings, addressOf)
+export const clientAddress = (request: OurRequest) =>
+  Effect.map(AppSettings, (settings) => addressOf(request, settings))
 
 const groups = (text: string) => (text === "" ? [] : text.split(":"))
 

@@ -17,7 +17,7 @@ const to = endpointsOf(contract)
 
 export const credits = [
   route(to("balance"), user, ({ caller: { userId } }) => ask("credits.balance", Balance, { userId })),
-  route(to("use"), user, ({ payload, headers, caller: { userId } }) =>
+  route(to("use"), user, ({ payload, headers, caller: { userId }, request }) =>
     Effect.gen(function* () {
       const idempotencyKey = yield* keyOf(payload, headers)
       const { use } = yield* Together
@@ -26,10 +26,10 @@ export const credits = [
         use({ ...payload, amount: payload.amount ?? null, userId, idempotencyKey, caller: "user" }),
         [InsufficientCredits, IdempotencyKeyReused]
       )
-      return { success: true as const, ...(yield* withoutMark(answer)) }
+      return { success: true as const, ...withoutMark(request, answer) }
     })
   ),
-  route(to("transactions"), user, ({ urlParams, caller: { userId } }) =>
+  route(to("transactions"), user, ({ urlParams, caller: { userId }, request }) =>
     Effect.gen(function* () {
       const page = yield* ask(
         "credits.history",
@@ -37,7 +37,7 @@ export const credits = [
         { ...urlParams, userId },
         { refusals: [TransactionNotFound] }
       )
-      yield* noteNextPage(page.next)
+      yield* noteNextPage(request, page.next)
       return page.transactions
     })
   ),

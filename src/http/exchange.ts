@@ -4,9 +4,9 @@
  * of the service's time (test/bench), and none of our routes has a use for it.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
-import { Context, Effect, FiberId, Runtime } from "effect"
+import { Effect, FiberId, Runtime } from "effect"
 import type { Answer } from "./answer.ts"
-import { CurrentRequest, OurRequest } from "./our-request.ts"
+import { OurRequest } from "./our-request.ts"
 
 /** What is answered to a request. It answers its failures itself. */
 export type App<R> = (request: OurRequest) => Effect.Effect<Answer, never, R>
@@ -18,25 +18,25 @@ const send = (outgoing: ServerResponse, { status, headers, body }: Answer) => {
 }
 
 /** Node's listener of requests for an app. Whoever goes away before the answer interrupts what may be interrupted. */
-export const makeExchange = <R>(app: App<R | CurrentRequest>) =>
-  Effect.map(Effect.runtime<R>(), (runtime) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const request = new OurRequest(incoming)
-    // A fiber of its own begins with the request in its context: to put it there later would cost as much again.
-    const context = Context.add(runtime.context, CurrentRequest, request)
-    const fiber = Runtime.runFork(Runtime.make({ ...runtime, context }))(
-      Effect.suspend(() => app(request)).pipe(
-        Effect.map((answer) => send(outgoing, answer)),
-        // This one is a bug, and the connection tells.
-        Effect.catchAllCause((cause) =>
-          Effect.zipRight(
-            Effect.logError("A request got no answer", cause),
-            Effect.sync(() => outgoing.destroy())
-          )
-        ),
-        Effect.uninterruptible
+export const makeExchange = <R>(app: App<R>) =>
+  Effect.map(Effect.runtime<R>(), (runtime) => {
+    const fork = Runtime.runFork(runtime)
+    return (incoming: IncomingMessage, outgoing: ServerResponse) => {
+      const fiber = fork(
+        Effect.suspend(() => app(new OurRequest(incoming))).pipe(
+          Effect.map((answer) => send(outgoing, answer)),
+          // This one is a bug, and the connection tells.
+          Effect.catchAllCause((cause) =>
+            Effect.zipRight(
+              Effect.logError("A request got no answer", cause),
+              Effect.sync(() => outgoing.destroy())
+            )
+          ),
+          Effect.uninterruptible
+        )
       )
-    )
-    outgoing.once("close", () => {
-      if (!outgoing.writableEnded) fiber.unsafeInterruptAsFork(FiberId.none)
-    })
+      outgoing.once("close", () => {
+        if (!outgoing.writableEnded) fiber.unsafeInterruptAsFork(FiberId.none)
+      })
+    }
   })

@@ -18,6 +18,7 @@ import { ask, replayed, withoutMark } from "./ask.ts"
 import { clientAddress } from "./client-address.ts"
 import { keyOf } from "./idempotency.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
+import type { OurRequest } from "./our-request.ts"
 import { noteNextPage } from "./paging.ts"
 import { anybody, user } from "./callers.ts"
 import { endpointsOf, route } from "./route.ts"
@@ -42,9 +43,9 @@ const withUrl = <A extends { readonly code: string }>(answer: A) =>
   Effect.map(pageUrl(answer.code), (url) => ({ ...answer, url }))
 
 /** A gift by its code; a miss counts against whoever sent the request. */
-export const lookUp = (code: string) =>
+export const lookUp = (request: OurRequest, code: string) =>
   Effect.gen(function* () {
-    const client = yield* clientAddress
+    const client = yield* clientAddress(request)
     const answer = yield* ask("gifts.look_up", LookUpAnswer, { code, client }, { refusals: [TooManyRequests] })
     return answer.found ? answer.gift : yield* noSuchGift
   })
@@ -54,7 +55,7 @@ const to = endpointsOf(contract)
 export const gifts = Effect.map(RequestRates, (rates) => {
   const { count } = counter(rates.gifts)
   return [
-    route(to("create"), user, ({ payload, headers, caller: { userId, name } }) =>
+    route(to("create"), user, ({ payload, headers, caller: { userId, name }, request }) =>
       Effect.gen(function* () {
         yield* orWait(count(userId))
         const idempotencyKey = yield* keyOf(payload, headers)
@@ -64,17 +65,17 @@ export const gifts = Effect.map(RequestRates, (rates) => {
           { ...payload, userId, creatorName: name, idempotencyKey, caller: "user" },
           { refusals: [InsufficientCredits, IdempotencyKeyReused], keyed: idempotencyKey !== undefined }
         )
-        return yield* withUrl(yield* withoutMark(answer))
+        return yield* withUrl(withoutMark(request, answer))
       })
     ),
-    route(to("created"), user, ({ urlParams, caller: { userId } }) =>
+    route(to("created"), user, ({ urlParams, caller: { userId }, request }) =>
       Effect.gen(function* () {
         const page = yield* ask("gifts.created_by", CreatedAnswer, { ...urlParams, userId })
-        yield* noteNextPage(page.next)
+        yield* noteNextPage(request, page.next)
         return yield* Effect.forEach(page.gifts, withUrl)
       })
     ),
-    route(to("received"), user, ({ urlParams, caller: { userId } }) =>
+    route(to("received"), user, ({ urlParams, caller: { userId }, request }) =>
       Effect.gen(function* () {
         const page = yield* ask(
           "gifts.received_by",
@@ -82,12 +83,12 @@ export const gifts = Effect.map(RequestRates, (rates) => {
           { ...urlParams, userId },
           { refusals: [GiftNotFound] }
         )
-        yield* noteNextPage(page.next)
+        yield* noteNextPage(request, page.next)
         return page.gifts
       })
     ),
-    route(to("lookUp"), anybody, ({ path }) => lookUp(path.code)),
-    route(to("redeem"), user, ({ path, payload, headers, caller: { userId, email, emailVerified } }) =>
+    route(to("lookUp"), anybody, ({ path, request }) => lookUp(request, path.code)),
+    route(to("redeem"), user, ({ path, payload, headers, caller: { userId, email, emailVerified }, request }) =>
       Effect.gen(function* () {
         const idempotencyKey = yield* keyOf(payload, headers)
         const answer = yield* ask(
@@ -100,7 +101,7 @@ export const gifts = Effect.map(RequestRates, (rates) => {
           }
         )
         if (!answer.found) return yield* noSuchGift
-        const { found: _, ...redeemed } = yield* withoutMark(answer)
+        const { found: _, ...redeemed } = withoutMark(request, answer)
         return { success: true as const, ...redeemed }
       })
     ),

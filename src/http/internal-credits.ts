@@ -43,7 +43,7 @@ export const internalCredits = [
       at: urlParams.at === undefined ? undefined : endOfMillisecond(urlParams.at)
     })
   ),
-  route(to("use"), service, ({ payload, headers, caller: { caller, serviceKeyId } }) =>
+  route(to("use"), service, ({ payload, headers, caller: { caller, serviceKeyId }, request }) =>
     Effect.gen(function* () {
       const idempotencyKey = yield* keyOf(payload, headers)
       const { use } = yield* Together
@@ -51,13 +51,13 @@ export const internalCredits = [
         use({ ...payload, amount: payload.amount ?? null, idempotencyKey, caller, serviceKeyId }),
         [InsufficientCredits, IdempotencyKeyReused, DailyCapReached]
       )
-      return success(yield* withoutMark(answer))
+      return success(withoutMark(request, answer))
     })
   ),
-  route(to("useBatch"), service, ({ payload, headers, caller }) =>
-    useBatch(payload.items, headers["idempotency-key"], caller)
+  route(to("useBatch"), service, ({ payload, headers, caller, request }) =>
+    useBatch(request, payload.items, headers["idempotency-key"], caller)
   ),
-  route(to("refund"), service, ({ payload, headers, caller: { caller, appId } }) =>
+  route(to("refund"), service, ({ payload, headers, caller: { caller, appId }, request }) =>
     Effect.gen(function* () {
       const idempotencyKey = yield* keyOf(payload, headers)
       const answer = yield* ask(
@@ -69,7 +69,7 @@ export const internalCredits = [
           keyed: idempotencyKey !== undefined
         }
       )
-      return success(yield* withoutMark(answer))
+      return success(withoutMark(request, answer))
     })
   ),
   route(to("grant"), service, ({ payload, caller: { caller } }) =>
@@ -80,7 +80,7 @@ export const internalCredits = [
     }))
   ),
   route(to("init"), service, ({ payload }) => ask("credits.init", Balance, payload, { keyed: true })),
-  route(to("reserve"), service, ({ payload, headers, caller: { caller, appId, serviceKeyId } }) =>
+  route(to("reserve"), service, ({ payload, headers, caller: { caller, appId, serviceKeyId }, request }) =>
     Effect.gen(function* () {
       const idempotencyKey = yield* keyOf(payload, headers)
       const answer = yield* ask(
@@ -99,24 +99,24 @@ export const internalCredits = [
           keyed: idempotencyKey !== undefined
         }
       )
-      return yield* withoutMark(answer)
+      return withoutMark(request, answer)
     })
   ),
-  route(to("commit"), service, ({ payload, caller: { caller, onlyOf } }) =>
+  route(to("commit"), service, ({ payload, caller: { caller, onlyOf }, request }) =>
     // The reservation is the key: committed once, it answers the same again.
     ask(
       "credits.commit",
       CommitAnswer,
       { ...payload, caller, onlyOf },
       { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
-    ).pipe(Effect.flatMap(withoutMark), Effect.map(success))
+    ).pipe(Effect.map((answer) => success(withoutMark(request, answer))))
   ),
-  route(to("refundReservation"), service, ({ payload, caller: { onlyOf } }) =>
+  route(to("refundReservation"), service, ({ payload, caller: { onlyOf }, request }) =>
     ask(
       "credits.release",
       ReleaseAnswer,
       { ...payload, onlyOf },
       { refusals: [ReservationNotFound, ReservationClosed], keyed: true }
-    ).pipe(Effect.flatMap(withoutMark), Effect.map(success))
+    ).pipe(Effect.map((answer) => success(withoutMark(request, answer))))
   )
 ]

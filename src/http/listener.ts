@@ -4,7 +4,6 @@ import * as net from "node:net"
 import { Context, Data, Duration, Effect, Layer, Runtime, type Scope } from "effect"
 import { AppSettings } from "../config.ts"
 import { type App, makeExchange } from "./exchange.ts"
-import type { CurrentRequest } from "./our-request.ts"
 import { securityHeaders } from "./security-headers.ts"
 
 export interface ListenOptions {
@@ -175,7 +174,7 @@ export const make = (options: ListenOptions) =>
     // A connection that can't be accepted is its client's trouble, not the end of the process.
     const fork = Runtime.runFork(yield* Effect.runtime())
     server.on("error", (error) => fork(Effect.logWarning("A connection couldn't be accepted", error)))
-    const serve = <R>(app: App<R | CurrentRequest>) =>
+    const serve = <R>(app: App<R>) =>
       Effect.gen(function* () {
         server.on("request", yield* makeExchange<R>(app))
         yield* Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
@@ -190,7 +189,7 @@ export class Listener extends Context.Tag("mana/Listener")<
     readonly hostname: string
     readonly port: number
     /** Answers with an app from now on until the scope ends. */
-    readonly serve: <R>(app: App<R | CurrentRequest>) => Effect.Effect<void, never, R | Scope.Scope>
+    readonly serve: <R>(app: App<R>) => Effect.Effect<void, never, R | Scope.Scope>
   }
 >() {}
 

@@ -1,7 +1,6 @@
 /** A request as the routes see one, and what is learnt about it on the way. */
 import { randomUUID } from "node:crypto"
 import type { IncomingMessage } from "node:http"
-import { Context } from "effect"
 
 /** The router takes a `;` for the beginning of the query, and so one user's path for another's. */
 const withoutSemicolons = (url: string) =>
@@ -70,7 +69,9 @@ export class OurRequest {
   get remoteAddress() {
     return this.source.socket.remoteAddress
   }
-}
 
-/** In the context of every fiber that answers a request. */
-export class CurrentRequest extends Context.Tag("mana/CurrentRequest")<CurrentRequest, OurRequest>() {}
+  /** Adds a header to whatever is answered. */
+  answerHeader(name: string, value: string) {
+    this.state.headers[name] = value
+  }
+}

@@ -1,8 +1,7 @@
 /** Lists that go on: where, says the Link header. */
 import { Effect } from "effect"
 import { AppSettings } from "../config.ts"
-import { CurrentRequest } from "./our-request.ts"
-import { answerHeader } from "./request-state.ts"
+import type { OurRequest } from "./our-request.ts"
 
 /** The same question again, from another row on. */
 const nextPage = (baseUrl: string, url: string, before: string) => {
@@ -13,10 +12,7 @@ const nextPage = (baseUrl: string, url: string, before: string) => {
 }
 
 /** Names the page that begins after this row; null on the last page. */
-export const noteNextPage = (before: string | null) =>
-  Effect.gen(function* () {
-    if (before === null) return
-    const { baseUrl } = yield* AppSettings
-    const { url } = yield* CurrentRequest
-    yield* answerHeader("link", nextPage(baseUrl, url, before))
+export const noteNextPage = (request: OurRequest, before: string | null) =>
+  Effect.map(AppSettings, ({ baseUrl }) => {
+    if (before !== null) request.answerHeader("link", nextPage(baseUrl, request.url, before))
   })

@@ -49,7 +49,7 @@ const to = endpointsOf(contract)
 
 export const purchases = [
   route(to("packages"), anybody, () => ask("credits.packages", Schema.Array(Package), {})),
-  route(to("purchase"), user, ({ payload, headers, caller }) =>
+  route(to("purchase"), user, ({ payload, headers, caller, request }) =>
     Effect.gen(function* () {
       const stripe = yield* account
       const idempotencyKey = yield* keyOf(payload, headers)
@@ -71,7 +71,7 @@ export const purchases = [
           keyed: idempotencyKey !== undefined
         }
       )
-      const order = yield* withoutMark(begun)
+      const order = withoutMark(request, begun)
       const paying = yield* payable(stripe, order).pipe(orProblem)
       return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
     })

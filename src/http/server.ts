@@ -1,7 +1,7 @@
 /** The whole contract as an app that serves itself on whatever listens. */
 import * as HttpApi from "@effect/platform/HttpApi"
 import type * as SqlClient from "@effect/sql/SqlClient"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, RuntimeFlags } from "effect"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
 import { layer as together, type Together } from "../database/together.ts"
@@ -21,7 +21,6 @@ import { internalGifts } from "./internal-gifts.ts"
 import { internalSync } from "./internal-sync.ts"
 import { RequestRates } from "./limits.ts"
 import { Listener } from "./listener.ts"
-import type { CurrentRequest } from "./our-request.ts"
 import { purchases } from "./purchases.ts"
 import type { Route } from "./route.ts"
 import { sync } from "./sync.ts"
@@ -41,7 +40,7 @@ export const checkContract = (routes: ReadonlyArray<Route<unknown>>) =>
   })
 
 /** What the handlers ask for. */
-type Needs = AppSettings | Auth | CurrentRequest | Payments | SqlClient.SqlClient | Together | WorkerHealth
+type Needs = AppSettings | Auth | Payments | SqlClient.SqlClient | Together | WorkerHealth
 
 const allRoutes = Effect.map(gifts, (ofGifts): ReadonlyArray<Route<Needs>> => [
   ...credits,
@@ -73,6 +72,7 @@ export const server = (doors: ReadonlyArray<Route<never>> = []) =>
     })
   ).pipe(
     Layer.provide([auth, payments, together]),
-    // Nobody collects spans, and they would cost time. Last, so that it holds while all the others are made.
-    Layer.provide(Layer.setTracerEnabled(false))
+    // Nobody collects spans or counts fibers, and both would cost time. Last, so that it holds while all the others are
+    // made.
+    Layer.provide(Layer.merge(Layer.setTracerEnabled(false), RuntimeFlags.disableRuntimeMetrics))
   )

@@ -23,7 +23,7 @@ const to = endpointsOf(contract)
 
 export const sync = [
   route(to("status"), user, ({ caller: { userId } }) => ask("sync.status", SyncStatus, { userId })),
-  route(to("activate"), user, ({ payload, headers, caller: { userId } }) =>
+  route(to("activate"), user, ({ payload, headers, caller: { userId }, request }) =>
     Effect.gen(function* () {
       const idempotencyKey = yield* keyOf(payload, headers)
       const answer = yield* ask(
@@ -35,7 +35,7 @@ export const sync = [
           keyed: idempotencyKey !== undefined
         }
       )
-      return success(yield* withoutMark(answer))
+      return success(withoutMark(request, answer))
     })
   ),
   route(to("deactivate"), user, ({ caller: { userId } }) =>

@@ -7,7 +7,7 @@ import type { ProblemKind } from "../contract/problem.ts"
 import { UseManyAnswer } from "../database/together.ts"
 import { ask, problemOf } from "./ask.ts"
 import { invalid, invalidBySchema } from "./invalid.ts"
-import { answerHeader } from "./request-state.ts"
+import type { OurRequest } from "./our-request.ts"
 
 type Result = typeof UsedOne.Type | typeof RefusedOne.Type
 
@@ -28,7 +28,12 @@ const withKey = (item: unknown, key: string | undefined, index: number) =>
     ? { ...item, idempotencyKey: `${key}/${index}` }
     : item
 
-export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined, { caller, serviceKeyId }: Service) =>
+export const useBatch = (
+  request: OurRequest,
+  items: ReadonlyArray<unknown>,
+  key: string | undefined,
+  { caller, serviceKeyId }: Service
+) =>
   Effect.gen(function* () {
     const asked = items.map((item, index) => decoded(withKey(item, key, index)))
     const debits = Array.getRights(asked)
@@ -65,6 +70,6 @@ export const useBatch = (items: ReadonlyArray<unknown>, key: string | undefined,
         inOrder.push({ ok: false, error: yield* problemOf(value.error, kinds) })
       }
     }
-    if (allReplayed) yield* answerHeader("idempotency-replayed", "true")
+    if (allReplayed) request.answerHeader("idempotency-replayed", "true")
     return { results: inOrder }
   })

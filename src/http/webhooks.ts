@@ -4,7 +4,6 @@ import { verified } from "../stripe/webhook.ts"
 import { ask } from "./ask.ts"
 import { invalid } from "./invalid.ts"
 import { account } from "./payments.ts"
-import { isCalledBy } from "./request-state.ts"
 import { webhooks as contract } from "../contract/webhooks.ts"
 import { anybody } from "./callers.ts"
 import { endpointsOf, route } from "./route.ts"
@@ -33,7 +32,8 @@ export const webhooks = [
       const event = yield* verified({ body, header, secrets: webhookSecrets, now }).pipe(
         Effect.mapError((message) => invalid({ path: "stripe-signature", message }))
       )
-      yield* isCalledBy("stripe")
+      request.state.caller = "stripe"
+      request.state.isStranger = false
       // However often it is sent, it is applied once.
       yield* Effect.flatMap(ask("stripe.apply_event", Applied, { event }, { keyed: true }), noteKept)
       return { received: true as const }

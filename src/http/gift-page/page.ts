@@ -23,11 +23,11 @@ const respond = (words: Words, status: number, markup: string, headers: Readonly
     ...headers
   })
 
-const page = Effect.fnUntraced(function* ({ headers }: OurRequest, { params: { code: asked = "" } }: Address) {
-  const words = wordsIn(languageOf(headers["accept-language"]))
+const page = Effect.fnUntraced(function* (request: OurRequest, { params: { code: asked = "" } }: Address) {
+  const words = wordsIn(languageOf(request.headers["accept-language"]))
   const { appUrl } = yield* AppSettings
   const unknown = Effect.sync(() => respond(words, 404, messagePage(words, words.unknown)))
-  return yield* (isCode(asked) ? lookUp(asked) : noSuchGift).pipe(
+  return yield* (isCode(asked) ? lookUp(request, asked) : noSuchGift).pipe(
     Effect.flatMap((gift) =>
       Effect.map(pageUrl(gift.code), (url) => {
         const redeemUrl = Option.getOrUndefined(Option.map(appUrl, (app) => `${app}/gifts/redeem/${gift.code}`))
