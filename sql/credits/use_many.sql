@@ -63,13 +63,24 @@ begin
       i.place,
       i.user_id,
       case
-        when i.is_first and (i.balance).balance - (i.balance).held >= (i.request).amount and i.is_used is null
-        then row(i.place, i.request, (i.request).amount, i.balance)::credits.allowed_use
+        when i.is_first
+          and (i.balance).balance - (i.balance).held >= i.amount
+          and i.is_used is null
+        then row(i.place, i.request, i.amount, i.balance)::credits.allowed_use
       end as allowed
     from (
       select
         r.*,
         row_number() over (partition by r.user_id order by r.place) = 1 as is_first,
+        case
+          when (r.request).operation is null then (r.request).amount
+          else (
+            select o.credits * coalesce((r.request).quantity, 1)
+            from credits.operations o
+            where o.operation = (r.request).operation
+              and o.credits * coalesce((r.request).quantity, 1) <= 1000000000
+          )
+        end as amount,
         (
           select b
           from credits.balances b

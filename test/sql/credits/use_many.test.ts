@@ -39,20 +39,22 @@ test("decides each item for itself and answers in the order asked", async () => 
   expect(await db.balanceRow("unheard of")).toBeUndefined()
 })
 
-// The ordinary ones are decided by a query, all others one by one.
 test.each([
   { what: "an ordinary item", more: {} },
   { what: "an item with metadata", more: { metadata: { a: 1 } } },
-  { what: "an item with an operation", more: { amount: null, operation: "chat_gpt4" } }
+  { what: "an item with metadata of null", more: { metadata: null } },
+  { what: "an item with an operation", more: { amount: null, operation: "chat_gpt4" } },
+  { what: "several units of an operation", more: { amount: null, operation: "chat_gpt4", quantity: 2 } },
+  { what: "an operation with metadata", more: { amount: null, operation: "chat_gpt4", metadata: { a: 1 } } }
 ])("answers $what exactly as credits.use answers it", async ({ more }) => {
   const userId = await db.userWith(100)
-  const request = { userId, ...debit, ...more, idempotencyKey: "k" }
-  const [many] = await useMany([request])
-  expect(await db.call("credits.use", request)).toEqual({
-    transaction: many.transaction,
-    newBalance: many.newBalance,
-    replayed: true
-  })
+  // A user's first is decided by the query, the second never is.
+  const requests = ["first", "second"].map((idempotencyKey) => ({ userId, ...debit, ...more, idempotencyKey }))
+  const answers = await useMany(requests)
+  for (const [index, request] of requests.entries()) {
+    const { transaction, newBalance } = answers[index]
+    expect(await db.call("credits.use", request)).toEqual({ transaction, newBalance, replayed: true })
+  }
 })
 
 test.each([
@@ -60,6 +62,7 @@ test.each([
   { what: "an amount of zero", change: { amount: 0 } },
   { what: "an amount of zero under a used key", change: { amount: 0, idempotencyKey: "used" } },
   { what: "no units of an operation", change: { amount: null, operation: "chat_gpt4", quantity: 0 } },
+  { what: "a unit of an operation too many", change: { amount: null, operation: "chat_gpt4", quantity: 1_000_001 } },
   { what: "an amount beside an operation", change: { amount: 0, operation: "chat_gpt4" } }
 ])("judges $what as credits.use does (CR001, CR003)", async ({ change }) => {
   const one = await db.userWith(100)
@@ -68,6 +71,41 @@ test.each([
   const alone = await db.call("credits.use", { userId: one, ...debit, ...change }).then(() => "taken", refusalOf)
   const [item] = await useMany([{ userId: other, ...debit, ...change }])
   expect(item.ok ? "taken" : item.error).toEqual(alone)
+})
+
+test("takes the price of as many units as a debit may be of, and no more (CR001)", async () => {
+  const prices = { cheap: 1, dear: 2000, odd: 52_579 }
+  for (const [operation, credits] of Object.entries(prices)) {
+    await db.query(
+      `insert into credits.operations (operation, name, description, category, app, credits, unit, sort_order)
+       values ($1, $1, $1, 'ai', 'chat', $2, 'unit', 1000)`,
+      [operation, credits]
+    )
+  }
+  const units = async (operation: string, quantity: number) => {
+    const userId = await db.userWith(1_000_000_000)
+    await db.call("credits.grant", { userId, amount: 1_000_000_000, reason: "test", referenceId: "as much again" })
+    return useMany([{ userId, ...debit, amount: null, operation, quantity }])
+  }
+  expect(await units("cheap", 0)).toEqual([refused(invalid("quantity"))])
+  expect(await units("cheap", 1_000_000)).toEqual([expect.objectContaining({ ok: true })])
+  expect(await units("cheap", 1_000_001)).toEqual([refused(invalid("quantity"))])
+  expect(await units("dear", 500_000)).toEqual([expect.objectContaining({ ok: true })])
+  expect(await units("dear", 500_001)).toEqual([refused(invalid("quantity"))])
+  // 1,000,000,001 credits.
+  expect(await units("odd", 19_019)).toEqual([refused(invalid("quantity"))])
+  await db.query("delete from credits.operations where operation = any ($1)", [Object.keys(prices)])
+})
+
+test("takes metadata of 8 KiB as PostgreSQL writes it, and no more (CR001)", async () => {
+  // {"a": ""} has 9 bytes, an ä two.
+  const ofBytes = (bytes: number) => ({ a: "ä".repeat((bytes - 9) >> 1) + "a".repeat((bytes - 9) % 2) })
+  const [one, other] = [await db.userWith(100), await db.userWith(100)]
+  const results = await useMany([
+    { userId: one, ...debit, metadata: ofBytes(8192) },
+    { userId: other, ...debit, metadata: ofBytes(8193) }
+  ])
+  expect(results).toEqual([taken(one, 30, 70), refused(invalid("metadata"))])
 })
 
 test("takes from one user several times until nothing is left", async () => {
@@ -147,6 +185,7 @@ const malformed = [
   { what: "an unknown operation", item: { amount: null, operation: "flying" }, path: "operation" },
   { what: "a quantity in quotes", item: { amount: null, operation: "chat_gpt4", quantity: "2" }, path: "quantity" },
   { what: "half a unit", item: { amount: null, operation: "chat_gpt4", quantity: 0.5 }, path: "quantity" },
+  { what: "a unit and a half", item: { amount: null, operation: "chat_gpt4", quantity: 1.5 }, path: "quantity" },
   { what: "1e30 units", item: { amount: null, operation: "chat_gpt4", quantity: 1e30 }, path: "quantity" }
 ]
 
@@ -203,6 +242,7 @@ test("what isn't the item's fault ends the whole call, and nothing of it is writ
   const [one, two] = [await db.userWith(100), await db.userWith(100)]
   const items = [
     { userId: one, ...debit },
+    { userId: two, ...debit },
     { userId: two, ...debit, amount: null, operation: "chat_gpt4" }
   ]
   await db.query("alter function credits.price(text, bigint) rename to lost")
