@@ -37,6 +37,9 @@ import { needs } from "./scopes.ts"
 /** One of many debits: what `use` takes. */
 export const Debit = Schema.Struct({ userId, ...debit }).annotations({ identifier: "Debit" })
 
+/** A key of a whole batch, in characters: `/999` comes behind it. */
+export const batchKeyLength = 251
+
 /** Each item is judged by itself, so that a malformed one spoils no other. */
 const items = Schema.Array(Schema.Unknown.annotations({ jsonSchema: { $ref: "#/components/schemas/Debit" } }))
   .pipe(Schema.filter((list) => list.length >= 1 && list.length <= 1000))
@@ -83,7 +86,12 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
   )
   .add(
     HttpApiEndpoint.post("useBatch", "/use-batch")
-      .setPayload(input({ items }))
+      .setPayload(
+        input({
+          items,
+          idempotencyKey: optional(text(batchKeyLength, "Of all items that have none of their own; see there"))
+        })
+      )
       .setHeaders(moneyHeaders)
       .addSuccess(Schema.Struct({ results: Schema.Array(Schema.Union(UsedOne, RefusedOne)) }))
       .annotate(MaxBodyBytes, largeBodyBytes)
@@ -91,8 +99,9 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .annotate(OpenApi.Summary, "Many debits at once, each its own outcome")
       .annotate(
         OpenApi.Description,
-        "In the order asked; each item stands alone. The body may have 1 MiB. With an Idempotency-Key header, an item " +
-          "without a key of its own gets that key and its place: `<key>/0`, `<key>/1` …"
+        "In the order asked; each item stands alone. The body may have 1 MiB. With an idempotency key, of at most " +
+          `${batchKeyLength} characters, an item without one of its own gets that key and its place: \`<key>/0\`, ` +
+          "`<key>/1` …"
       )
   )
   .add(

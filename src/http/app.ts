@@ -21,7 +21,7 @@ const routerConfig = {
 const methodsByPath = (routes: ReadonlyArray<{ readonly method: string; readonly path: string }>) => {
   const patterns = routes.map(({ method, path }) => ({
     method,
-    pattern: new RegExp(`^${path.replace(/:\w+/g, "[^/]+")}/?$`)
+    pattern: new RegExp(`^${path.replaceAll(".", "\\.").replace(/:\w+/g, "[^/]+")}/?$`)
   }))
   return (url: string) => {
     const [path = ""] = url.split("?", 1)
@@ -48,11 +48,6 @@ export interface AppOptions {
 /** Who asks these is whoever watches us, often from the address of the proxy that everybody comes from. */
 const isProbe = (url: string) => /^\/health(?:\/ready)?(?:\?|$)/.test(url)
 
-const credentials = ["authorization", "x-service-key", "stripe-signature"]
-
-/** Whether it says who it is, true or not. */
-const saysWho = ({ headers }: OurRequest) => credentials.some((name) => name in headers)
-
 const logLine = ({ method, state }: OurRequest, status: number, since: number) =>
   Effect.logInfo("request", {
     requestId: state.id,
@@ -74,36 +69,39 @@ export const makeApp = <R>(routes: ReadonlyArray<Route<R>>, options: AppOptions)
   /** Seconds that a stranger has to wait. */
   const wait = (request: OurRequest) => strangers.count(networkOfRequest(request))
 
+  type Found = ReturnType<typeof router.find>
   const find = ({ method, url }: OurRequest) =>
     router.find(method, url) ?? (method === "HEAD" ? router.find("GET", url) : undefined)
 
-  const routed = (request: OurRequest): Effect.Effect<Answer, unknown, R> => {
+  const routed = (request: OurRequest, found: Found): Effect.Effect<Answer, unknown, R> => {
     const { state, url } = request
-    const found = find(request)
     if (found === undefined) return Effect.succeed(answerNoRoute(state, methods(url)))
     // Its pattern: a path itself may name a user.
     state.route = found.handler.path
     return found.handler.answer(request, found)
   }
 
-  const answerOfRoute = (request: OurRequest) =>
+  const answerOfRoute = (request: OurRequest, found: Found) =>
     // What throws is answered as well.
     Effect.catchAllCause(
-      Effect.suspend(() => routed(request)),
+      Effect.suspend(() => routed(request, found)),
       (cause) => answerFailure(cause, request.state)
     )
 
   const answer = (request: OurRequest) => {
     if (isPreflight(request)) return Effect.succeed(preflightAnswer)
-    if (isProbe(request.url)) return answerOfRoute(request)
-    if (!saysWho(request)) {
+    const found = find(request)
+    if (isProbe(request.url)) return answerOfRoute(request, found)
+    const credential = found?.handler.credential
+    // Where nobody is asked who they are, whatever they show is worth nothing.
+    if (credential === undefined || !(credential in request.headers)) {
       const seconds = wait(request)
-      return seconds === 0 ? answerOfRoute(request) : Effect.succeed(problemAnswer(tooMany(seconds)))
+      return seconds === 0 ? answerOfRoute(request, found) : Effect.succeed(problemAnswer(tooMany(seconds)))
     }
     const { state } = request
     state.isSuspect = () => strangers.isOver(networkOfRequest(request))
     // Whoever is believed isn't counted. What fails by our own fault says nothing about them.
-    return Effect.map(answerOfRoute(request), (answered) => {
+    return Effect.map(answerOfRoute(request, found), (answered) => {
       const seconds = state.isStranger && answered.status < 500 ? wait(request) : 0
       return seconds === 0 ? answered : problemAnswer(tooMany(seconds))
     })
@@ -112,12 +110,15 @@ export const makeApp = <R>(routes: ReadonlyArray<Route<R>>, options: AppOptions)
   return (request: OurRequest) => {
     const since = performance.now()
     return Effect.flatMap(answer(request), (answered) => {
+      const crossOrigin = cors(request)
+      const vary = [answered.headers["vary"], crossOrigin["vary"]].filter((each) => each !== undefined)
       const complete: Answer = {
         ...answered,
         headers: {
           ...securityHeaders,
           ...answered.headers,
-          ...cors(request),
+          ...crossOrigin,
+          ...(vary.length === 2 ? { vary: vary.join(", ") } : {}),
           ...request.state.headers,
           "x-request-id": request.state.id
         }

@@ -26,15 +26,9 @@ const noKeys = Effect.zipRight(
   )
 )
 
-/** Node keeps the first of several and says nothing of the others; a proxy in front of us may have judged another one. */
-const isRepeated = ({ source }: OurRequest, name: string) =>
-  source.rawHeaders.filter(
-    (text, index) => index % 2 === 0 && text.length === name.length && text.toLowerCase() === name
-  ).length > 1
-
 const bearerToken = (request: OurRequest) => {
   const [, token] = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "") ?? []
-  return isRepeated(request, "authorization") ? undefined : token
+  return request.isRepeated("authorization") ? undefined : token
 }
 
 const forbidden = (detail: string) => Effect.fail(makeProblem(Forbidden, detail))

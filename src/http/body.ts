@@ -5,8 +5,8 @@ import { PayloadTooLarge } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
 import { invalid } from "./invalid.ts"
 
-/** Of a body that is too large, so much is thrown away so that the sender reads our answer; then we hang up. */
-const patience = 1024 * 1024
+/** Of a body that isn't wanted, so much is thrown away so that the sender reads our answer; then we hang up. */
+const patience = 4 * 1024 * 1024
 
 const tooLarge = (limitBytes: number) =>
   makeProblem(PayloadTooLarge, `The body is larger than ${limitBytes} bytes.`, { limitBytes })
@@ -16,7 +16,7 @@ const wrong = (message: string) => invalid({ path: "", message })
 const brokenOff = wrong("The body broke off.")
 
 /** Reads the rest without keeping it. */
-const discard = (source: IncomingMessage) => {
+export const discard = (source: IncomingMessage) => {
   let seen = 0
   source.on("data", (chunk: Buffer) => {
     seen += chunk.length
@@ -52,15 +52,16 @@ const readBytes = <A>(source: IncomingMessage, limit: number, use: (bytes: Buffe
     source.once("close", onGone)
   })
 
-const isJson = /^application\/json\s*(;\s*charset="?utf-8"?\s*)?;?$/i
+const isJson = /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 const notJson = wrong("The body must be JSON: send Content-Type: application/json.")
 const notUtf8 = wrong("The body isn't UTF-8.")
 
 const read = <A>(source: IncomingMessage, limit: number, use: (text: string) => Effect.Effect<A, Refusal>) => {
-  // No type at all counts as JSON.
-  if (!isJson.test(source.headers["content-type"] ?? "application/json")) return Effect.fail(notJson)
+  const { "content-type": type = "application/json", "content-length": length } = source.headers
+  // Clients name a type even where they send nothing.
+  if (!isJson.test(type) && length !== "0") return Effect.fail(notJson)
   return readBytes(source, limit, (bytes) => {
     let text
     try {

@@ -24,6 +24,8 @@ export class Auth extends Context.Tag("mana/Auth")<
 export interface Callers<Caller, E, R> {
   /** The key of the middleware with which the contract says it; undefined where anybody may. */
   readonly middleware: string | undefined
+  /** The header that is judged before anything is done; undefined where none is. */
+  readonly credential: string | undefined
   /** For an endpoint, how a request's caller is found out. */
   readonly of: (endpoint: {
     readonly path: string
@@ -33,23 +35,30 @@ export interface Callers<Caller, E, R> {
 
 export const anybody: Callers<undefined, never, never> = {
   middleware: undefined,
+  credential: undefined,
   of: () => () => Effect.succeed(undefined)
 }
+
+/** Stripe, by its signature: the handler judges it, since it is over the body. */
+export const stripe: Callers<undefined, never, never> = { ...anybody, credential: "stripe-signature" }
 
 /** A person, as their token says. */
 export const user: Callers<User, AuthProblem, Auth> = {
   middleware: UserAuth.key,
+  credential: "authorization",
   of: () => (request) => Effect.flatMap(Auth, (auth) => auth.user(request))
 }
 
 export const admin: Callers<User, AuthProblem, Auth> = {
   middleware: AdminAuth.key,
+  credential: "authorization",
   of: () => (request) => Effect.flatMap(Auth, (auth) => auth.admin(request))
 }
 
 /** A service, as its key says; an endpoint that names no scope keeps the process from starting. */
 export const service: Callers<Service, AuthProblem, Auth> = {
   middleware: ServiceAuth.key,
+  credential: "x-service-key",
   of: ({ path, annotations }) => {
     const scope = Option.getOrThrowWith(
       Context.getOption(annotations, NeedsScope),

@@ -19,7 +19,7 @@ export const credits = [
   route(to("balance"), user, ({ caller: { userId } }) => ask("credits.balance", Balance, { userId })),
   route(to("use"), user, ({ payload, headers, caller: { userId }, request }) =>
     Effect.gen(function* () {
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       const { use } = yield* Together
       const answer = yield* answered(
         // The amount has no default, since an operation stands in for it.

@@ -58,7 +58,7 @@ export const gifts = Effect.map(RequestRates, (rates) => {
     route(to("create"), user, ({ payload, headers, caller: { userId, name }, request }) =>
       Effect.gen(function* () {
         yield* orWait(count(userId))
-        const idempotencyKey = yield* keyOf(payload, headers)
+        const idempotencyKey = yield* keyOf(request, payload, headers)
         const answer = yield* ask(
           "gifts.create",
           CreateAnswer,
@@ -90,7 +90,7 @@ export const gifts = Effect.map(RequestRates, (rates) => {
     route(to("lookUp"), anybody, ({ path, request }) => lookUp(request, path.code)),
     route(to("redeem"), user, ({ path, payload, headers, caller: { userId, email, emailVerified }, request }) =>
       Effect.gen(function* () {
-        const idempotencyKey = yield* keyOf(payload, headers)
+        const idempotencyKey = yield* keyOf(request, payload, headers)
         const answer = yield* ask(
           "gifts.redeem",
           RedeemAnswer,

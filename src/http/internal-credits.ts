@@ -45,7 +45,7 @@ export const internalCredits = [
   ),
   route(to("use"), service, ({ payload, headers, caller: { caller, serviceKeyId }, request }) =>
     Effect.gen(function* () {
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       const { use } = yield* Together
       const answer = yield* answered(
         use({ ...payload, amount: payload.amount ?? null, idempotencyKey, caller, serviceKeyId }),
@@ -55,11 +55,11 @@ export const internalCredits = [
     })
   ),
   route(to("useBatch"), service, ({ payload, headers, caller, request }) =>
-    useBatch(request, payload.items, headers["idempotency-key"], caller)
+    Effect.flatMap(keyOf(request, payload, headers), (key) => useBatch(request, payload.items, key, caller))
   ),
   route(to("refund"), service, ({ payload, headers, caller: { caller, appId }, request }) =>
     Effect.gen(function* () {
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       const answer = yield* ask(
         "credits.refund",
         RefundAnswer,
@@ -82,7 +82,7 @@ export const internalCredits = [
   route(to("init"), service, ({ payload }) => ask("credits.init", Balance, payload, { keyed: true })),
   route(to("reserve"), service, ({ payload, headers, caller: { caller, appId, serviceKeyId }, request }) =>
     Effect.gen(function* () {
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       const answer = yield* ask(
         "credits.reserve",
         ReserveAnswer,

@@ -72,5 +72,25 @@ export const counter = ({ burst, perSecond }: Rate, clock: () => number = () => 
 export const tooMany = (retryAfterSeconds: number) =>
   makeProblem(TooManyRequests, `Too many requests. Wait ${retryAfterSeconds} s.`, { retryAfterSeconds })
 
+/** Makes the function that runs so many effects at the same time for each name, and tells others to come back. */
+export const atOnce = (places: number) => {
+  const running = new Map<string, number>()
+  const leave = (name: string) => {
+    const others = (running.get(name) ?? 1) - 1
+    if (others === 0) running.delete(name)
+    else running.set(name, others)
+  }
+  return <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend((): Effect.Effect<A, E | ReturnType<typeof tooMany>, R> => {
+      const others = running.get(name) ?? 0
+      if (others >= places) return Effect.fail(tooMany(1))
+      running.set(name, others + 1)
+      return Effect.ensuring(
+        effect,
+        Effect.sync(() => leave(name))
+      )
+    })
+}
+
 /** Goes on, or tells to come back after so many seconds. */
 export const orWait = (seconds: number) => (seconds === 0 ? Effect.void : Effect.fail(tooMany(seconds)))

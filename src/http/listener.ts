@@ -11,10 +11,10 @@ export interface ListenOptions {
   readonly port: number
   /** What is still unanswered this long after the end began is cut off. */
   readonly drainTimeout: Duration.DurationInput
-  /** How long a client may take to send, in milliseconds; a few seconds where nobody says otherwise. */
   readonly patience?: Patience
 }
 
+/** What a client may take of our time, in milliseconds, and of our room. */
 export interface Patience {
   readonly headersTimeout: number
   /** Headers and body. */
@@ -23,15 +23,18 @@ export interface Patience {
   readonly connectionsCheckingInterval: number
   /** A connection on which nothing moves in either direction, whoever is waiting. */
   readonly idleTimeout: number
+  /** Bytes of answers that wait for their readers, of all connections together. */
+  readonly unreadBytes: number
 }
 
 // A client too slow to send its request within these can't hold a connection.
-const usualPatience: Patience = {
+export const usualPatience: Patience = {
   headersTimeout: 10_000,
   requestTimeout: 20_000,
   connectionsCheckingInterval: 2_000,
   // Longer than any answer of ours takes, and than a kept connection may rest: who asks and never reads is cut off.
-  idleTimeout: 120_000
+  idleTimeout: 120_000,
+  unreadBytes: 64 * 1024 * 1024
 }
 
 /** Beyond it a newcomer is turned away: descriptors stay for the database, and what is open stays served. */
@@ -155,7 +158,7 @@ const closed = (server: http.Server) =>
 /** Listens until its scope ends. A taken port fails with ListenError, whose cause says EADDRINUSE. */
 export const make = (options: ListenOptions) =>
   Effect.gen(function* () {
-    const { idleTimeout, ...patience } = options.patience ?? usualPatience
+    const { idleTimeout, unreadBytes, ...patience } = options.patience ?? usualPatience
     const server = new PatientServer({ ...serverOptions, ...patience })
     server.setTimeout(idleTimeout)
     server.maxConnections = maxConnections
@@ -176,7 +179,7 @@ export const make = (options: ListenOptions) =>
     server.on("error", (error) => fork(Effect.logWarning("A connection couldn't be accepted", error)))
     const serve = <R>(app: App<R>) =>
       Effect.gen(function* () {
-        server.on("request", yield* makeExchange<R>(app))
+        server.on("request", yield* makeExchange<R>(app, unreadBytes))
         yield* Effect.addFinalizer(() => drain(server, unanswered, options.drainTimeout))
       })
     return { hostname: address === "::" ? "0.0.0.0" : address, port, serve }

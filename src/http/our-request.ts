@@ -2,9 +2,9 @@
 import { randomUUID } from "node:crypto"
 import type { IncomingMessage } from "node:http"
 
-/** The router takes a `;` for the beginning of the query, and so one user's path for another's. */
-const withoutSemicolons = (url: string) =>
-  url.includes(";") ? url.replace(/^[^?]*/, (path) => path.replaceAll(";", "%3B")) : url
+/** The router takes `;` and `#` for the end of the path, and so one user's path for another's. */
+const onlyPathAndQuery = (url: string) =>
+  /[;#]/.test(url) ? url.replace(/^[^?]*/, (path) => path.replaceAll(";", "%3B")).replaceAll("#", "%23") : url
 
 /** Path and query of what a request names; HTTP lets it name a scheme and a host before them, which aren't ours to judge. */
 const targetOf = (url: string) => (url.startsWith("/") ? url : url.replace(/^https?:\/\/[^/?]*/i, "") || "/")
@@ -58,7 +58,7 @@ export class OurRequest {
 
   constructor(source: IncomingMessage) {
     this.source = source
-    this.url = withoutSemicolons(targetOf(source.url ?? "/"))
+    this.url = onlyPathAndQuery(targetOf(source.url ?? "/"))
     this.headers = headersOf(source)
     this.state = newState(requestId(this.headers["x-request-id"]))
   }
@@ -68,6 +68,15 @@ export class OurRequest {
   }
   get remoteAddress() {
     return this.source.socket.remoteAddress
+  }
+
+  /** Node joins or drops several headers of one name; a proxy in front of us may have judged only one of them. */
+  isRepeated(name: string) {
+    return (
+      this.source.rawHeaders.filter(
+        (text, index) => index % 2 === 0 && text.length === name.length && text.toLowerCase() === name
+      ).length > 1
+    )
   }
 
   /** Adds a header to whatever is answered. */

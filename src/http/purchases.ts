@@ -52,7 +52,7 @@ export const purchases = [
   route(to("purchase"), user, ({ payload, headers, caller, request }) =>
     Effect.gen(function* () {
       const stripe = yield* account
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       yield* checkReturn(payload)
       const begun = yield* ask(
         "stripe.begin_purchase",
@@ -71,9 +71,9 @@ export const purchases = [
           keyed: idempotencyKey !== undefined
         }
       )
-      const order = withoutMark(request, begun)
-      const paying = yield* payable(stripe, order).pipe(orProblem)
-      return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
+      const paying = yield* payable(stripe, begun).pipe(orProblem)
+      const { purchaseId, priceEuroCents, credits } = withoutMark(request, begun)
+      return { purchaseId, amount: priceEuroCents, credits, ...paying }
     })
   ),
   route(to("purchases"), user, ({ caller: { userId } }) =>

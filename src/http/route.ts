@@ -26,6 +26,8 @@ export interface Route<R> {
   readonly path: HttpApiEndpoint.PathSegment
   /** The key of the middleware with which the contract says who may ask; none where anybody may. */
   readonly middleware?: string | undefined
+  /** The header that is judged before anything is done; none where nobody is asked who they are. */
+  readonly credential?: string | undefined
   readonly answer: (request: OurRequest, address: Address) => Effect.Effect<Answer, unknown, R>
 }
 
@@ -158,6 +160,7 @@ export const route = <
     method: endpoint.method,
     path: endpoint.path,
     middleware: callers.middleware,
+    credential: callers.credential,
     answer: endpoint.method === "GET" ? (request, address) => Effect.interruptible(answer(request, address)) : answer
   }
 }

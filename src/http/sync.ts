@@ -25,7 +25,7 @@ export const sync = [
   route(to("status"), user, ({ caller: { userId } }) => ask("sync.status", SyncStatus, { userId })),
   route(to("activate"), user, ({ payload, headers, caller: { userId }, request }) =>
     Effect.gen(function* () {
-      const idempotencyKey = yield* keyOf(payload, headers)
+      const idempotencyKey = yield* keyOf(request, payload, headers)
       const answer = yield* ask(
         "sync.activate",
         ActivateAnswer,

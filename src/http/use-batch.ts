@@ -2,7 +2,7 @@
 import { Array, Effect, Either, ParseResult, Predicate, Schema } from "effect"
 import type { Service } from "../contract/auth.ts"
 import { DailyCapReached, IdempotencyKeyReused, InsufficientCredits, InvalidRequest } from "../contract/errors.ts"
-import { Debit, RefusedOne, UsedOne } from "../contract/internal-credits.ts"
+import { batchKeyLength, Debit, RefusedOne, UsedOne } from "../contract/internal-credits.ts"
 import type { ProblemKind } from "../contract/problem.ts"
 import { UseManyAnswer } from "../database/together.ts"
 import { ask, problemOf } from "./ask.ts"
@@ -35,6 +35,12 @@ export const useBatch = (
   { caller, serviceKeyId }: Service
 ) =>
   Effect.gen(function* () {
+    // The body's is judged by then.
+    if (key !== undefined && [...key].length > batchKeyLength) {
+      return yield* Effect.fail(
+        invalid({ path: "idempotency-key", message: `must be 1 to ${batchKeyLength} characters` })
+      )
+    }
     const asked = items.map((item, index) => decoded(withKey(item, key, index)))
     const debits = Array.getRights(asked)
     const { results } =

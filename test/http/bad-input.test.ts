@@ -214,7 +214,13 @@ describe("a body that is no JSON object", () => {
     expect(json.detail).toContain("Content-Type")
   })
 
-  test.each(["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])(
+  test("no body has no type, whatever is said of it", async () => {
+    const type = { "content-type": "application/x-www-form-urlencoded" }
+    const { json } = await taken("/api/v1/sync/activate", { headers: type, body: "" })
+    expect(json.success).toBe(true)
+  })
+
+  test.each(["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF8"])(
     "%s is JSON",
     async (type) => {
       const { json } = await taken(`${internal}/use`, { headers: { "content-type": type }, body: debit })
@@ -322,6 +328,10 @@ describe("an address or method that isn't there", () => {
       expect([status, json.code]).toEqual([404, "not_found"])
     }
   )
+
+  test("not even with a method that nothing knows", async () => {
+    expect((await refused("POST", "/openapiXjson", {})).status).toBe(404)
+  })
 
   test.each([
     ["GET", "/api/v1/credits/use", "POST"],

@@ -1,5 +1,6 @@
 import * as net from "node:net"
 import { expect, onTestFinished, test } from "vitest"
+import { usualPatience } from "../../src/http/listener.ts"
 import { database } from "../support/database.ts"
 import { session } from "../support/session.ts"
 import { eventually } from "../support/wait.ts"
@@ -10,7 +11,13 @@ const db = await database()
 const auth = await authService()
 const service = await startService(db, auth)
 const impatient = await startService(db, auth, {
-  patience: { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50, idleTimeout: 1000 }
+  patience: {
+    ...usualPatience,
+    headersTimeout: 300,
+    requestTimeout: 600,
+    connectionsCheckingInterval: 50,
+    idleTimeout: 1000
+  }
 })
 
 const path = "/api/v1/internal/credits/use"
@@ -49,6 +56,35 @@ test("who asks and never reads the answers is cut off", async () => {
   socket.pause()
   const many = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100)
   while (socket.write(many));
+  expect((await ended()).length).toBeLessThan(20_000_000)
+})
+
+test("answers that nobody reads take bounded room: who has waited longest is cut off, and who reads gets all", async () => {
+  const narrow = await startService(db, auth, {
+    patience: { ...usualPatience, unreadBytes: 4_000_000 },
+    whenOver: onTestFinished
+  })
+  const userId = await db.userWith(200)
+  const metadata = { text: "x".repeat(8000) }
+  const items = Array.from({ length: 200 }, () => ({ userId, amount: 1, appId: "a", description: "d", metadata }))
+  await db.call("credits.use_many", { items })
+  const target = "/api/v1/credits/transactions?limit=200"
+  const authorization = `Bearer ${await auth.token(userId)}`
+  const asked = (connection: string) =>
+    `GET ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nConnection: ${connection}\r\n\r\n`
+
+  const { socket, ended } = await connect(narrow.port)
+  socket.pause()
+  socket.write(asked("keep-alive").repeat(19) + asked("close"))
+  const answered = (lines: ReadonlyArray<string>) => lines.filter((line) => line.includes("credits/transactions"))
+  await eventually(
+    async () => answered(narrow.lines),
+    (lines) => lines.length === 20
+  )
+  const { status, json } = await narrow.request("GET", target, { headers: { authorization } })
+  expect([status, json.length]).toEqual([200, 200])
+  socket.resume()
+  // All of them would be 33 MB.
   expect((await ended()).length).toBeLessThan(20_000_000)
 })
 
@@ -114,16 +150,22 @@ test("several requests on one connection, sent at once, are answered in order", 
   socket.destroy()
 })
 
-test("a body without end is refused, and not read without end", async () => {
+test.each([
+  ["of a debit", 413, head(["Transfer-Encoding: chunked"])],
+  ["of nobody", 401, head(["Transfer-Encoding: chunked"]).replace(serviceKey, "wrong")],
+  ["of another type", 400, head(["Transfer-Encoding: chunked"]).replace("application/json", "text/plain")],
+  ["to where nothing is", 404, head(["Transfer-Encoding: chunked"], "/nothing")],
+  ["to where none belongs", 405, head(["Transfer-Encoding: chunked"], "/health")]
+])("a body without end, %s, is refused (%i), and not read without end", async (_what, status, text) => {
   const { socket, ended, write } = await connect(service.port)
-  write(head(["Transfer-Encoding: chunked"]))
+  write(text)
   const chunk = `4000\r\n${" ".repeat(0x4000)}\r\n`
   const more = () => {
     while (socket.writable && socket.write(chunk));
     if (socket.writable) socket.once("drain", more)
   }
   more()
-  expect(await ended()).toMatch(/^HTTP\/1\.1 413 /)
+  expect((await ended()).split("\r\n", 1)).toEqual([expect.stringContaining(`HTTP/1.1 ${status} `)])
 })
 
 test("a body broken off writes nothing", async () => {
@@ -139,6 +181,18 @@ test("a body broken off writes nothing", async () => {
     (lately) => lately.some((line) => line.includes('"route":"/api/v1/internal/credits/use"'))
   )
   expect(await db.books()).toEqual(before)
+})
+
+test("a key that is sent twice is refused: of the two, somebody on the way may have seen one", async () => {
+  const userId = await db.userWith(5)
+  for (const other of ["k", "l"]) {
+    const { write, ended } = await connect(service.port)
+    write(whole(debit(userId), ["Idempotency-Key: k", `Idempotency-Key: ${other}`, "Connection: close"]))
+    const answer = await ended()
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(answer).toContain('"path":"idempotency-key"')
+  }
+  expect(await db.balanceRow(userId)).toMatchObject({ balance: 5 })
 })
 
 test("a debit whose client hung up is done, whole and once", async () => {

@@ -46,6 +46,12 @@ test("shows the gift, and the way to redeem it", async () => {
   expect(text).toContain(`href="https://app.example/mana/gifts/redeem/${gift.code}"`)
 })
 
+test("is another one for who asks in another language, and from another origin", async () => {
+  const withCors = await startService(db, auth, { settings: { ...settings, corsOrigins: ["https://app.example"] } })
+  const { headers } = await open("0000-0000-0000", "de", withCors)
+  expect(headers.get("vary")).toBe("accept-language, Origin")
+})
+
 test("speaks German where German is asked for", async () => {
   const now = new Date("2031-02-03T12:00:00Z")
   const { gift } = await given(db, 1, { creatorName: "Jörg", targetEmail: "b@example.org", now })

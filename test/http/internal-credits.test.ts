@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
+import { connect } from "./connection.ts"
 import { authService, failure, run, serviceKey, startService } from "./support.ts"
 
 const db = await database()
@@ -61,11 +62,19 @@ test.each(["a;b", "a/b", "ä ö%?#", "😀".repeat(128), "__proto__"])(
   }
 )
 
-test("a semicolon in a path doesn't make it somebody else's", async () => {
-  await db.call("credits.grant", { userId: "x;y", amount: 2, reason: "test", referenceId: "first" })
+// A fetch sends no hash.
+test.each(["x;y", "x#y", "x#/../y;z"])("%s in a path doesn't make it somebody else's", async (name) => {
   await db.call("credits.grant", { userId: "x", amount: 1, reason: "test", referenceId: "first" })
-  const { json } = await service.request("GET", `${base}/balance/x;y`, { headers: { "x-service-key": serviceKey } })
-  expect(json).toMatchObject({ balance: 2 })
+  const { write, ended } = await connect(service.port)
+  write(`GET ${base}/balance/${name} HTTP/1.1\r\nHost: x\r\nX-Service-Key: ${serviceKey}\r\nConnection: close\r\n\r\n`)
+  expect(await ended()).not.toContain('"balance":1')
+})
+
+test("a semicolon or a hash in a path is one of the name's", async () => {
+  await db.call("credits.grant", { userId: "p;q#r", amount: 2, reason: "test", referenceId: "first" })
+  const { write, ended } = await connect(service.port)
+  write(`GET ${base}/balance/p;q#r HTTP/1.1\r\nHost: x\r\nX-Service-Key: ${serviceKey}\r\nConnection: close\r\n\r\n`)
+  expect(await ended()).toContain('"balance":2')
 })
 
 test("a batch answers in the order asked, each item for itself", async () => {
@@ -139,6 +148,30 @@ test("the key of a batch makes each of its items happen once", async () => {
   expect(longer.headers.get("idempotency-replayed")).toBeNull()
   expect(longer.json.results.slice(0, 2)).toEqual(first.json.results)
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 94, version: 4 })
+  // The same in the body.
+  const inBody = await request("use-batch", { items, idempotencyKey: "batch" })
+  expect(inBody.json).toEqual(first.json)
+  expect(inBody.headers.get("idempotency-replayed")).toBe("true")
+  expect((await request("use-batch", { items, idempotencyKey: "another" }, key)).json).toMatchObject({
+    status: 400,
+    issues: [{ path: "idempotency-key" }]
+  })
+})
+
+test("the key of a batch leaves room for the places of 1000 items", async () => {
+  const userId = await db.userWith(100)
+  const items = Array.from({ length: 1000 }, (_, index) => ({ ...debit, userId, amount: index < 999 ? 0 : 1 }))
+  const { json } = await request("use-batch", { items }, { "idempotency-key": "k".repeat(251) })
+  expect(json.results.at(-1)).toMatchObject({ ok: true })
+  const before = await db.books()
+  for (const [headers, body, path] of [
+    [{ "idempotency-key": "k".repeat(252) }, {}, "idempotency-key"],
+    [{}, { idempotencyKey: "k".repeat(252) }, "idempotencyKey"]
+  ] as const) {
+    const refused = await request("use-batch", { items, ...body }, headers)
+    expect([refused.status, refused.json.issues]).toEqual([400, [{ path, message: "must be 1 to 251 characters" }]])
+  }
+  expect(await db.books()).toEqual(before)
 })
 
 test("a batch of 1000 debits fits", async () => {

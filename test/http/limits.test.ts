@@ -6,6 +6,8 @@ import { counter, type Rates } from "../../src/http/limits.ts"
 import { makeSecret } from "../../src/auth/service-keys.ts"
 import { database } from "../support/database.ts"
 import { createKey } from "../support/service-keys.ts"
+import { eventually } from "../support/wait.ts"
+import { connect } from "./connection.ts"
 import { authService, type RawRequest, type ServiceOptions, serviceKey, startService } from "./support.ts"
 
 const db = await database()
@@ -88,7 +90,10 @@ describe("strangers", () => {
     ["POST", "/api/v1/internal/credits/use", { "x-service-key": "wrong" }],
     ["GET", "/api/v1/admin/sync/x", { authorization: "Bearer nonsense" }],
     ["POST", "/api/v1/webhooks/stripe", { "stripe-signature": "wrong" }],
-    ["GET", "/nothing", { "x-service-key": serviceKey }]
+    ["GET", "/nothing", { "x-service-key": serviceKey }],
+    ["GET", "/api/v1/credits/pricing", { "x-service-key": serviceKey }],
+    ["GET", "/api/v1/credits/packages", { authorization: "Bearer nonsense" }],
+    ["POST", "/api/v1/credits/use", { "x-service-key": serviceKey }]
   ])("%s %s %j: counted by address, then told to wait", async (method, path, headers) => {
     const service = await started({ strangers: few })
     const found = await statuses(service, 8, method, path, { headers })
@@ -126,6 +131,56 @@ describe("strangers", () => {
     const v1 = createHmac("sha256", webhookSecret).update(`${at}.${body}`).digest("hex")
     const signed = { headers: { "stripe-signature": `t=${at},v1=${v1}` }, body }
     expect(await statuses(service, 10, "POST", "/api/v1/webhooks/stripe", signed)).toEqual(times(200, 10))
+  })
+
+  test("have nothing looked up once they have to wait, whatever they show where nobody asks who they are", async () => {
+    const service = await started({ strangers: few })
+    await statuses(service, 5, "GET", "/nothing")
+    // Whoever wants to know of gifts now waits, until the statement is given up: that would be 503.
+    const holder = await db.pool.connect()
+    onTestFinished(() => holder.release(true))
+    await holder.query("begin; lock table credits.operations, gifts.gift_codes in access exclusive mode")
+    for (const headers of [{ authorization: "x" }, { "x-service-key": serviceKey }, { "stripe-signature": "x" }]) {
+      for (const path of ["/api/v1/credits/pricing", "/api/v1/gifts/0000-0000-0000", "/g/0000-0000-0000"]) {
+        expect(await statuses(service, 1, "GET", path, { headers })).toEqual([429])
+      }
+    }
+    await holder.query("rollback")
+  })
+
+  test("have few bodies read at once where only a signature over the body says who sends it", async () => {
+    const service = await started({}, { trustProxy: true })
+    const body = JSON.stringify({ id: "evt_m", type: "x", created: 1, livemode: false, data: { object: {} } })
+    const at = Math.floor(Date.now() / 1000)
+    const v1 = createHmac("sha256", webhookSecret).update(`${at}.${body}`).digest("hex")
+    const post = (address: string) =>
+      service.request("POST", "/api/v1/webhooks/stripe", {
+        headers: { "stripe-signature": `t=${at},v1=${v1}`, "x-forwarded-for": address },
+        body
+      })
+    const begun = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const { socket, write } = await connect(service.port)
+        write(
+          "POST /api/v1/webhooks/stripe HTTP/1.1\r\nHost: x\r\nStripe-Signature: x\r\n" +
+            "X-Forwarded-For: 192.0.2.1\r\nContent-Length: 1048576\r\n\r\n{"
+        )
+        return socket
+      })
+    )
+    const [first] = begun
+    const { status, json } = await eventually(
+      () => post("192.0.2.1"),
+      (answer) => answer.status === 429
+    )
+    expect([status, json.code]).toEqual([429, "too_many_requests"])
+    expect((await post("192.0.2.2")).status).toBe(200)
+    first?.destroy()
+    await eventually(
+      () => post("192.0.2.1"),
+      (answer) => answer.status === 200
+    )
+    for (const socket of begun) socket.destroy()
   })
 
   test("have no keys looked up once they have to wait; those that were good before are known", async () => {

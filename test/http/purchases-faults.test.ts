@@ -78,6 +78,18 @@ test.each(["timeout-before", "timeout-after", "reset-after", "cut-off", "429", "
   }
 )
 
+test("nothing but an answer is called one given before", async () => {
+  const userId = await newUser()
+  await run(simulator.faults.next("429", { method: "POST", path: "/v1/payment_intents", times: 100 }))
+  for (let time = 0; time < 2; time++) {
+    const { status, headers } = await buy(userId, { idempotencyKey: "never answered" })
+    expect([status, headers.get("idempotency-replayed")]).toEqual([503, null])
+  }
+  await run(simulator.faults.clear)
+  const { status, headers } = await buy(userId, { idempotencyKey: "never answered" })
+  expect([status, headers.get("idempotency-replayed")]).toEqual([200, "true"])
+})
+
 test("a customer whose key got a fault for an answer", async () => {
   const userId = await newUser()
   await run(simulator.faults.next("500-after", { method: "POST", path: "/v1/customers" }))
