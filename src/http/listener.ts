@@ -91,6 +91,8 @@ const mostAtOnce = 20
 
 /** Whoever has more than that under way on a connection loses it, and what came with it isn't begun. */
 class PatientServer extends http.Server {
+  /** A client that has said all it has to say (`nc -N`) still reads; one that left without a word, the answer finds out. */
+  readonly httpAllowHalfOpen = true
   readonly #underWay = new WeakMap<net.Socket, Set<http.IncomingMessage>>()
 
   /** Whether a request that came whole on this connection waits for its answer. */

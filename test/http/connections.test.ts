@@ -195,6 +195,17 @@ test("a key that is sent twice is refused: of the two, somebody on the way may h
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 5 })
 })
 
+test.each(["HTTP/1.1", "HTTP/1.0"])(
+  "%s: who sends no more after the request is answered all the same",
+  async (version) => {
+    const userId = await db.userWith(5)
+    const { socket, ended } = await connect(service.port)
+    socket.end(whole(debit(userId)).replace("HTTP/1.1", version))
+    expect(await ended()).toMatch(/^HTTP\/1\.1 200 /)
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 4 })
+  }
+)
+
 test("a debit whose client hung up is done, whole and once", async () => {
   const userId = await db.userWith(5)
   const holder = await db.pool.connect()
