@@ -56,6 +56,7 @@
 --!include credits/check_reservation_open.sql
 --!include credits/commit.sql
 --!include credits/release.sql
+--!include credits/expire_holds_of.sql
 --!include credits/expire_reservations.sql
 --!include gifts/new_code.sql
 --!include gifts/normal_code.sql

@@ -16,7 +16,12 @@ begin
     p_livemode,
     greatest(
       p_now - interval '29 days',
-      coalesce((select min(p.created_at) from credits.purchases p where p.livemode = p_livemode), p_now)
+      coalesce(
+        -- All purchases are looked through the first time only.
+        (select s.events_until from credits.stripe_watermarks s where s.livemode = p_livemode),
+        (select min(p.created_at) from credits.purchases p where p.livemode = p_livemode),
+        p_now
+      )
     )
   )
   on conflict (livemode) do update

@@ -9,6 +9,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user_ids text[];
+  v_due text[];
+  -- Due, and their balances in use: this call does without them.
+  v_busy text[] := '{}';
   v_pass record;
   v_charged bigint := 0;
   v_paused bigint := 0;
@@ -23,21 +26,26 @@ begin
     -- Nothing waits here, so no order of locks can make a circle: what another run has, it charges, and whose balance
     -- is in use is still due at the next run. The subscription's lock shares the queue out among runs at the same
     -- time; the balance's lock is what guards balance and subscription both.
-    v_user_ids := array(
+    v_due := array(
       select s.user_id
       from credits.sync_subscriptions s
       where s.next_charge_at <= p_now
         and not exists (
           select from credits.sync_charge_errors e where e.user_id = s.user_id and e.next_attempt_at > p_now
         )
+        and s.user_id <> all (v_busy)
       order by s.next_charge_at
       limit p_limit - v_charged - v_paused - v_errors
       for no key update of s skip locked
     );
+    exit when cardinality(v_due) = 0;
     v_user_ids := array(
-      select b.user_id from credits.balances b where b.user_id = any (v_user_ids) for no key update skip locked
+      select b.user_id from credits.balances b where b.user_id = any (v_due) for no key update skip locked
     );
-    exit when cardinality(v_user_ids) = 0;
+    if cardinality(v_user_ids) < cardinality(v_due) then
+      v_busy := v_busy || array(select unnest(v_due) except select unnest(v_user_ids));
+    end if;
+    continue when cardinality(v_user_ids) = 0;
 
     select * into v_pass from sync.charge_users(v_user_ids, p_caller, p_now);
     v_charged := v_charged + v_pass.o_charged;

@@ -19,35 +19,54 @@ const Closed = Schema.Struct({ status: Schema.String })
 const close = (request: Request, end: { readonly refundId: string } | { readonly error: string }) =>
   call("stripe.close_refund", Closed, { requestId: request.requestId, ...end }, { keyed: true })
 
+const create = (account: Account, request: Request) =>
+  account.ask((stripe) =>
+    stripe.refunds.create(
+      {
+        payment_intent: request.paymentIntentId,
+        amount: request.amountEuroCents,
+        metadata: { purchaseId: request.purchaseId, requestId: request.requestId }
+      },
+      { idempotencyKey: `refund_${request.requestId}` }
+    )
+  )
+
+/** What a request was answered with a fault for, or not at all, may be made; and Stripe forgets its key after a day. */
+const madeBefore = (account: Account, request: Request) =>
+  account.ask(async (stripe) => {
+    const refunds = await stripe.refunds
+      .list({ payment_intent: request.paymentIntentId, limit: 100 })
+      .autoPagingToArray({ limit: 1000 })
+    return refunds.find(({ metadata }) => metadata?.["requestId"] === request.requestId)
+  })
+
 const send = (account: Account, request: Request) =>
-  account
-    .ask((stripe) =>
-      stripe.refunds.create(
-        {
-          payment_intent: request.paymentIntentId,
-          amount: request.amountEuroCents,
-          metadata: { purchaseId: request.purchaseId, requestId: request.requestId }
-        },
-        { idempotencyKey: `refund_${request.requestId}` }
+  madeBefore(account, request).pipe(
+    Effect.flatMap((made) => (made === undefined ? create(account, request) : Effect.succeed(made))),
+    Effect.flatMap((refund) =>
+      Effect.zipRight(
+        close(request, { refundId: refund.id }),
+        applyObserved("refund.created", refund, { id: refund.id, livemode: account.livemode })
       )
-    )
-    .pipe(
-      Effect.flatMap((refund) =>
-        Effect.zipRight(
-          close(request, { refundId: refund.id }),
-          applyObserved("refund.created", refund, { id: refund.id, livemode: account.livemode })
-        )
-      ),
-      Effect.catchTag("StripeRefused", ({ message }) =>
-        Effect.zipRight(
-          Effect.logWarning("Stripe refuses a refund").pipe(
-            Effect.annotateLogs({ purchaseId: request.purchaseId, reason: message })
-          ),
-          close(request, { error: message })
-        )
-      ),
-      Effect.asVoid
-    )
+    ),
+    Effect.catchTag("StripeRefused", ({ message }) =>
+      Effect.zipRight(
+        Effect.logWarning("Stripe refuses a refund").pipe(
+          Effect.annotateLogs({ purchaseId: request.purchaseId, reason: message })
+        ),
+        close(request, { error: message })
+      )
+    ),
+    // Whose fault it is with may be this one's alone: the others go on, and it comes round again.
+    Effect.catchTag("StripeAway", (away) =>
+      away.answered
+        ? Effect.logWarning("Stripe fails at a refund").pipe(
+            Effect.annotateLogs({ purchaseId: request.purchaseId, reason: away.message })
+          )
+        : Effect.fail(away)
+    ),
+    Effect.asVoid
+  )
 
 /** Sends what is due; answers how many. */
 export const askedRefunds = (account: Account) =>

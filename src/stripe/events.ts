@@ -2,6 +2,7 @@
 import { Clock, Effect, Schema } from "effect"
 import { Stripe } from "stripe"
 import { call } from "../database/call.ts"
+import { storable } from "./storable.ts"
 
 const Applied = Schema.Struct({ outcome: Schema.Literal("applied", "ignored", "kept") })
 
@@ -27,7 +28,8 @@ export const relevantTypes = [
   "charge.dispute.closed"
 ] as const
 
-export const applyEvent = (event: object) => call("stripe.apply_event", Applied, { event }, { keyed: true })
+export const applyEvent = (event: object) =>
+  call("stripe.apply_event", Applied, { event: storable(JSON.stringify(event)) }, { keyed: true })
 
 interface Observed {
   readonly id: string

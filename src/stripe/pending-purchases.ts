@@ -22,8 +22,12 @@ const askSession = (account: Account, id: string) =>
       stripe.checkout.sessions.retrieve(id, { expand: ["payment_intent"] })
     )
     const { payment_intent: intent } = session
-    yield* applySession(session)
-    if (intent !== null && typeof intent === "object") yield* applyIntent(intent)
+    if (intent === null || typeof intent === "string") return yield* applySession(session)
+    // Of a Checkout that is complete and not paid for, the payment says more: under way, or failed since.
+    if (session.status !== "complete" || session.payment_status !== "unpaid") {
+      yield* applySession({ ...session, payment_intent: intent.id })
+    }
+    yield* applyIntent(intent)
   })
 
 /** Between the question to Stripe and our note of its answer something broke: is there anything? */
@@ -54,6 +58,13 @@ const check = (account: Account, order: Order) =>
       Effect.logWarning("Stripe won't tell of a purchase").pipe(
         Effect.annotateLogs({ purchaseId: order.purchaseId, reason: message })
       )
+    ),
+    Effect.catchTag("StripeAway", (away) =>
+      away.answered
+        ? Effect.logWarning("Stripe fails at a purchase").pipe(
+            Effect.annotateLogs({ purchaseId: order.purchaseId, reason: away.message })
+          )
+        : Effect.fail(away)
     )
   )
 

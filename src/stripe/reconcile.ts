@@ -11,17 +11,14 @@ const step = <E, R>(what: string, count: Effect.Effect<number, E, R>) =>
     number > 0 ? Effect.logInfo(`Stripe: ${what}`).pipe(Effect.annotateLogs({ number })) : Effect.void
   )
 
-/** One step that fails doesn't keep the others from their work, but the run has failed then. */
+/** One step that fails, or breaks, doesn't keep the others from their work, but the run has failed then. */
 const steps = (account: Account) =>
-  Effect.all(
-    [
-      step("events that had been missed", missedEvents(account)),
-      step("pending purchases asked about", pendingPurchases(account)),
-      step("refunds sent", askedRefunds(account))
-    ],
-    { mode: "either" }
-  ).pipe(
-    Effect.flatMap((results) => Effect.all(results, { discard: true })),
+  Effect.all([
+    Effect.exit(step("events that had been missed", missedEvents(account))),
+    Effect.exit(step("pending purchases asked about", pendingPurchases(account))),
+    Effect.exit(step("refunds sent", askedRefunds(account)))
+  ]).pipe(
+    Effect.flatMap((exits) => Effect.all(exits, { discard: true })),
     Effect.catchTags({
       StripeAway: (cause) => new Unavailable({ cause }),
       // To a question that it has always answered: our key may not ask it any more.

@@ -2,6 +2,7 @@
 import { Either, Redacted } from "effect"
 import { Stripe } from "stripe"
 import { jsonFault } from "../contract/metadata.ts"
+import { storable } from "./storable.ts"
 
 /** Seconds that a signature may be old, and a clock ahead of ours. */
 const tolerance = 300
@@ -20,18 +21,6 @@ const isSigned = (body: string, header: string, secret: string, now: number) => 
     return false
   }
 }
-
-// What JSON may say and PostgreSQL can't store; Stripe passes on what people typed.
-const unstorable = /\\u(0000|d[89a-f])/i
-
-const storable = (body: string) =>
-  unstorable.test(body)
-    ? JSON.stringify(
-        JSON.parse(body, (_, value: unknown) =>
-          typeof value === "string" ? value.toWellFormed().replaceAll("\0", "\ufffd") : value
-        )
-      )
-    : body
 
 export interface Delivery {
   readonly body: string

@@ -4,12 +4,14 @@ import { Stripe } from "stripe"
 import { afterAll, beforeEach, expect, test } from "vitest"
 import { AppSettings } from "../../src/config.ts"
 import * as Database from "../../src/database/database.ts"
+import { applyEvent } from "../../src/stripe/events.ts"
 import { reconcile } from "../../src/stripe/reconcile.ts"
 import { layer as payments } from "../../src/stripe/stripe.ts"
 import { authService, run } from "../http/support.ts"
 import { returnUrls, startShop, stripeSettings } from "../http/stripe-support.ts"
 import { database } from "../support/database.ts"
 import { settings } from "../support/settings.ts"
+import { begin, paymentIntent } from "../support/stripe.ts"
 
 const db = await database()
 const auth = await authService()
@@ -29,6 +31,17 @@ beforeEach(async () => {
   await run(simulator.webhooks.mode("deliver"))
 })
 
+const asWorker = Database.layer({
+  url: Redacted.make(db.urlAs("mana_worker")),
+  role: "mana_worker",
+  maxConnections: 2,
+  applicationName: "test reconcile",
+  statementTimeout: "10 seconds",
+  connectTimeout: "2 seconds"
+})
+
+const told = (event: object) => run(Effect.provide(applyEvent(event), asWorker))
+
 /** What the cron asks for, on the worker's role. */
 const reconciled = (connection: object = {}) =>
   run(
@@ -43,16 +56,7 @@ const reconciled = (connection: object = {}) =>
           }))
         )
       ),
-      Effect.provide(
-        Database.layer({
-          url: Redacted.make(db.urlAs("mana_worker")),
-          role: "mana_worker",
-          maxConnections: 2,
-          applicationName: "test reconcile",
-          statementTimeout: "10 seconds",
-          connectTimeout: "2 seconds"
-        })
-      ),
+      Effect.provide(asWorker),
       Logger.withMinimumLogLevel(LogLevel.Error)
     )
   )
@@ -300,6 +304,92 @@ test("a goodwill refund goes to Stripe once, and takes its credits along", async
   expect(
     await db.query("select status, refund_id from credits.refund_requests where purchase_id = $1", [purchaseId])
   ).toEqual([{ status: "sent", refund_id: data[0]?.id }])
+})
+
+test("a refund that Stripe made and answered with a fault is found again, however late", async () => {
+  const userId = await newUser()
+  const { purchaseId } = (await buy(userId, {})).json
+  const payment = await paymentOf(purchaseId)
+  await run(simulator.pay(payment))
+  await run(simulator.webhooks.settled)
+  await run(simulator.webhooks.mode("lose"))
+  const asked = { purchaseId, who: "ada", why: "It was slow", amountEuroCents: 300 }
+  await db.rows("ops.refund_purchase", asked, "mana_ops")
+  // Stripe forgets a key after a day: by then it is another request.
+  behind = 26 * 3_600_000
+  await run(simulator.faults.next("500-after", { method: "POST", path: "/v1/refunds" }))
+  await reconciled()
+  behind = 0
+  await db.query("update credits.refund_requests set next_attempt_at = now() where status = 'requested'")
+  await reconciled()
+  const { data } = await stripe.refunds.list({ payment_intent: payment })
+  expect(data.map(({ amount }) => amount)).toEqual([300])
+  expect(
+    await db.query("select status, refund_id from credits.refund_requests where purchase_id = $1", [purchaseId])
+  ).toEqual([{ status: "sent", refund_id: data[0]?.id }])
+})
+
+test("one refund, or one purchase, that Stripe breaks over doesn't keep it from the others", async () => {
+  const bought = []
+  for (let n = 0; n < 3; n++) {
+    const userId = await newUser()
+    const { purchaseId } = (await buy(userId, {})).json
+    await run(simulator.pay(await paymentOf(purchaseId)))
+    bought.push({ userId, purchaseId })
+  }
+  await run(simulator.webhooks.settled)
+  for (const { purchaseId } of bought) {
+    await db.rows("ops.refund_purchase", { purchaseId, who: "ada", why: "slow", amountEuroCents: 100 }, "mana_ops")
+  }
+  await run(simulator.faults.next("500-after", { method: "POST", path: "/v1/refunds" }))
+  await reconciled()
+  const statuses = await db.query("select status from credits.refund_requests where purchase_id = any ($1)", [
+    bought.map(({ purchaseId }) => purchaseId)
+  ])
+  expect(statuses.map(({ status }) => status).toSorted()).toEqual(["requested", "sent", "sent"])
+
+  await run(simulator.webhooks.mode("lose"))
+  const paid = []
+  for (let n = 0; n < 3; n++) {
+    const userId = await newUser()
+    const { purchaseId } = (await buy(userId, {})).json
+    await run(simulator.pay(await paymentOf(purchaseId)))
+    await due(purchaseId)
+    paid.push({ userId, purchaseId })
+  }
+  // All that the list of events has is told already: what is asked about is what counts.
+  await db.query("update credits.stripe_watermarks set events_until = now() + interval '1 hour'")
+  await run(simulator.faults.next("500", { method: "GET", path: "/v1/payment_intents" }))
+  await reconciled()
+  await db.query("update credits.stripe_watermarks set events_until = now() - interval '1 hour'")
+  const standing = await Promise.all(paid.map(({ userId, purchaseId }) => stands(userId, purchaseId)))
+  expect(standing.map(({ status }) => status).toSorted()).toEqual(["completed", "completed", "pending"])
+})
+
+test("a debit of Checkout's that failed has failed once, however often we look", async () => {
+  await run(simulator.webhooks.mode("lose"))
+  const userId = await newUser()
+  const { purchaseId } = (await buy(userId, returnUrls)).json
+  await run(simulator.pay(await paymentOf(purchaseId), { method: "sepa_debit" }))
+  const { data } = await stripe.paymentIntents.list({ limit: 1 })
+  await run(simulator.decideDebit(data[0]?.id ?? "", "failed"))
+  for (let look = 0; look < 2; look++) {
+    await due(purchaseId)
+    await reconciled()
+    expect((await stands(userId, purchaseId)).status).toBe("failed")
+  }
+  // It would say "under way", dated now, of a payment that is no longer.
+  expect(
+    await db.query(
+      "select id from credits.stripe_events where purchase_id = $1 and type like 'checkout.%' and id like 'seen_%'",
+      [purchaseId]
+    )
+  ).toEqual([])
+})
+
+test("a missed event that says what PostgreSQL can't store is applied all the same", async () => {
+  const event = paymentIntent(await begin(db), "succeeded", { fields: { description: "Ann \ud83d\0" } })
+  expect(await told(event)).toMatchObject({ outcome: "applied" })
 })
 
 test("a refund that Stripe refuses is closed with its reason", async () => {

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from "vitest"
 import { database } from "../../support/database.ts"
 import { invalid } from "../../support/refusals.ts"
 import { createKey, spentOn } from "../../support/service-keys.ts"
-import { holding, session, unindexed } from "../../support/session.ts"
+import { holding, session, unindexed, warningsOf } from "../../support/session.ts"
 
 const db = await database()
 
@@ -74,6 +74,42 @@ test("skips a user whom somebody is using, without waiting", async () => {
     client.release()
   }
   expect(await expire({ now: after(60) })).toEqual({ expired: 1 })
+})
+
+test("who is in use keeps nobody behind them waiting", async () => {
+  const busy = [await db.userWith(10), await db.userWith(10)]
+  for (const userId of busy) await hold(userId, 1, 50)
+  await hold(await db.userWith(10), 1, 60)
+  const holder = await holding(db, "select from credits.balances where user_id = any ($1) for no key update", [busy])
+  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 1 })
+  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 0 })
+  await holder.release()
+  expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 2 })
+})
+
+test("who is broken keeps nobody waiting, before them or behind", async () => {
+  const users = []
+  for (let n = 0; n < 5; n++) users.push(await db.userWith(10))
+  const ids = []
+  for (const [index, userId] of users.entries()) ids.push(await hold(userId, 1, 50 + index))
+  const [, broken] = users
+  await db.query("update credits.balances set held = 0 where user_id = $1", [broken])
+  expect(await warningsOf(db, "select credits.expire_reservations($1)", [after(60)])).toEqual([
+    expect.stringContaining(`the holds of ${broken} were not set free`)
+  ])
+  expect(await Promise.all(ids.map(async (id) => (await status(id)).status))).toEqual([
+    "expired",
+    "open",
+    "expired",
+    "expired",
+    "expired"
+  ])
+  expect(await expire({ now: after(60), limit: 1 })).toEqual({ expired: 0 })
+  // One that is behind it, where one is all that is looked at.
+  const late = await hold(await db.userWith(10), 1, 60)
+  expect(await expire({ now: after(60), limit: 1 })).toEqual({ expired: 1 })
+  expect(await status(late)).toMatchObject({ status: "expired" })
+  await db.query("update credits.balances set held = 1 where user_id = $1", [broken])
 })
 
 test("gives what was held back to the caps it was counted against", async () => {

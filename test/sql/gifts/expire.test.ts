@@ -134,6 +134,26 @@ test("leaves a giver somebody has locked for the next run", async () => {
   expect(await db.balanceRow(idle.creatorId)).toMatchObject({ balance: 20 })
 })
 
+test("who is in use, or broken, keeps none behind them waiting", async () => {
+  const now = year(2014)
+  const busy = await given(db, 10, { expirationDays: 10, now })
+  const broken = await given(db, 20, { expirationDays: 11, now })
+  await given(db, 30, { expirationDays: 12, now })
+  const end = daysAfter(now, 91)
+  await db.query(`
+    create function public.broken() returns trigger language plpgsql as $$ begin raise 'broken'; end $$;
+    create trigger broken before update on gifts.gift_codes
+    for each row when (new.id = '${broken.gift.id}') execute function public.broken()`)
+  const holder = await holding(db, "select from credits.balances where user_id = $1 for no key update", [
+    busy.creatorId
+  ])
+  expect(await db.call("gifts.expire", { now: end, limit: 1 })).toEqual({ expired: 1, totalCredits: 30, failed: 1 })
+  expect(await db.call("gifts.expire", { now: end, limit: 1 })).toEqual({ ...nothing, failed: 1 })
+  await db.query("drop function public.broken() cascade")
+  await holder.release()
+  expect(await db.call("gifts.expire", { now: end })).toEqual({ ...nothing, expired: 2, totalCredits: 30 })
+})
+
 test("goes on after one that fails, which stays in escrow", async () => {
   const now = year(2005)
   const poisoned = await given(db, 10, { now })

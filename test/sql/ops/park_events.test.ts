@@ -26,6 +26,14 @@ test("sets aside what is older than a time, for a receiver that came late", asyn
   ])
 })
 
+test("what waited behind it is due at once", async () => {
+  await emit("ann", "a.one")
+  await emit("ann", "a.two", after(20))
+  await db.query("update credits.events set deliver_at = $1", [after(20_000)])
+  await db.rows("ops.park_events", { before: after(20), now: after(30) }, "mana_ops")
+  expect(types(await claim(30))).toEqual(["ann a.two"])
+})
+
 test("the longest due first, by the limit, and passes by what somebody is at", async () => {
   await emit("ann", "a.late", after(10))
   await emit("bob", "b.early")

@@ -58,6 +58,17 @@ test("doesn't keep what the buyer could be impersonated with", async () => {
   expect(stored.payload).toEqual({ ...event, data: { object } })
 })
 
+test("nor what an object within it would say of that", async () => {
+  const purchase = await begin(db, { checkout: true })
+  const event = checkoutSession(purchase, "completed", {
+    fields: { payment_intent: { id: "pi_within", object: "payment_intent", client_secret: "pi_within_secret" } }
+  })
+  await send(db, event)
+  const [stored] = await db.query("select payload::text from credits.stripe_events where id = $1", [event.id])
+  expect(stored.payload).toContain("pi_within")
+  expect(stored.payload).not.toContain("secret")
+})
+
 test("credits once, however often and under however many event ids it is told", async () => {
   const purchase = await begin(db, { checkout: true })
   const succeeded = paymentIntent(purchase, "succeeded")

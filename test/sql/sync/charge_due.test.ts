@@ -340,6 +340,22 @@ describe("a broken row", () => {
 })
 
 describe("who is in use", () => {
+  test("keeps nobody behind it waiting, however small the limit", async () => {
+    await alone()
+    await subscribers(db, { count: 1, credits: 60, dueAt: now, prefix: "held-up-" })
+    await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "behind-" })
+    await holding(db, "select from credits.balances where user_id = 'held-up-1' for no key update")
+    for (const left of [2, 1, 0]) {
+      expect(await db.call("sync.charge_due", { now: later(1), limit: 1 })).toMatchObject({ charged: 1, total: 1 })
+      const due = await db.query(
+        "select user_id from credits.sync_subscriptions where next_charge_at <= $1 and user_id like 'behind-%'",
+        [later(1)]
+      )
+      expect(due.length).toBe(left)
+    }
+    expect(await db.call("sync.charge_due", { now: later(1), limit: 1 })).toEqual(nothing)
+  })
+
   test("is skipped without waiting, and charged by the next run", async () => {
     await alone()
     await subscribers(db, { count: 3, credits: 60, dueAt: later(1), prefix: "busy-" })
