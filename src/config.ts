@@ -1,6 +1,6 @@
 /** Every setting, decoded once from the environment. `.env.example` says the same for people. */
 import type { Stripe } from "stripe"
-import { Config, type ConfigError, Context, Data, Effect, LogLevel, Option, Redacted } from "effect"
+import { Config, ConfigError, Context, Data, Effect, Either, LogLevel, Option, Redacted } from "effect"
 
 export interface Settings {
   readonly databaseUrl: Redacted.Redacted
@@ -60,8 +60,14 @@ export class AppSettings extends Context.Tag("mana/AppSettings")<AppSettings, Se
 /** One message that names every setting that is missing or malformed; no secret is in it. */
 export class SettingsError extends Data.TaggedError("SettingsError")<{ readonly message: string }> {}
 
-// An empty variable counts as missing: that is how compose files and shells leave one out.
-const text = (name: string) => Config.map(Config.nonEmptyString(name), (value) => value.trim())
+// An empty variable, or a blank one, counts as missing: that is how compose files and shells leave one out.
+const text = (name: string) =>
+  Config.string(name).pipe(
+    Config.map((value) => value.trim()),
+    Config.mapOrFail((value) =>
+      value === "" ? Either.left(ConfigError.MissingData([name], `${name} is missing`)) : Either.right(value)
+    )
+  )
 
 const checked = <A>(name: string, problem: string, decode: (value: string) => Option.Option<A>) =>
   Config.mapAttempt(text(name), (value) => Option.getOrThrowWith(decode(value), () => new Error(`${name} ${problem}`)))
@@ -100,7 +106,9 @@ const flag = (name: string) =>
   )
 
 const asymmetric = /^(EdDSA|Ed25519|(ES|RS|PS)(256|384|512))$/
-const origin = (value: string) => value === "*" || Option.contains(httpUrl(value), URL.parse(value)?.origin ?? "")
+/** As browsers send it, however it is written; `*` as it is. */
+const origin = (value: string) =>
+  value === "*" ? Option.some(value) : Option.filter(httpUrl(value), (url) => url === URL.parse(value)?.origin)
 
 const port = whole("PORT", 1, 65535).pipe(Config.withDefault(3061))
 
@@ -108,7 +116,15 @@ const databaseUrl = matching(
   "DATABASE_URL",
   "must be a postgres:// address, with what is odd in its password percent-encoded",
   (value) => /^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)
-).pipe(Config.map((value) => Redacted.make(value)))
+).pipe(
+  Config.mapAttempt((value) => {
+    // They would take the place of ours, the role among them.
+    if (URL.parse(value)?.searchParams.has("options") === true) {
+      throw new Error("DATABASE_URL must not name options: set them for the role or the database in place of that")
+    }
+    return Redacted.make(value)
+  })
+)
 
 const serviceKeys = checked("MANA_SERVICE_KEY", "must be one or several keys with commas between", (value) =>
   Option.some(list(value)).pipe(Option.filter((keys) => keys.length > 0))
@@ -121,7 +137,7 @@ const jwtAlgorithms = checked("JWT_ALGORITHMS", "must name asymmetric algorithms
 const corsOrigins = checked(
   "CORS_ORIGINS",
   "must be origins such as https://app.example, commas between, or *",
-  (value) => Option.some(list(value)).pipe(Option.filter((origins) => origins.every(origin)))
+  (value) => Option.all(list(value).map(origin))
 ).pipe(Config.withDefault<ReadonlyArray<string>>([]))
 
 const logLevel = checked("LOG_LEVEL", "must be Debug, Info, Warning, Error or None", (value) =>

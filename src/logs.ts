@@ -65,6 +65,8 @@ const output = Effect.acquireRelease(
       if (text !== "") process.stdout.write(text)
     }
     process.on("exit", flush)
+    // Whoever read the log is gone: that is no reason to stop serving.
+    process.stdout.on("error", () => undefined)
     const write = (line: string, isUrgent: boolean) => {
       waiting += `${line}\n`
       if (isUrgent || waiting.length > bunch.characters) return flush()

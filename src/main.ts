@@ -3,6 +3,7 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
+import { reasonOf } from "./reason.ts"
 
 const usage = `Usage: node src/main.ts <command>
 
@@ -65,19 +66,25 @@ const run = (command: string | undefined, args: ReadonlyArray<string>): Command 
       )
     case "help":
     case "--help":
+    case "-h":
       return Effect.as(Console.log(usage), 0)
     default:
       return Effect.as(Console.error(usage), 1)
   }
 }
 
-const [command, ...args] = process.argv.slice(2)
+/** These take none: a word behind one of them was meant for something else. */
+const withoutArguments = new Set(["serve", "worker", "migrate", "seal", "dev"])
+
+const [named, ...args] = process.argv.slice(2)
+const isQuestion = args.some((argument) => argument === "--help" || argument === "-h")
+const command = isQuestion ? "help" : withoutArguments.has(named ?? "") && args.length > 0 ? undefined : named
 
 run(command, args).pipe(
   // What people can act on is one message; anything else is a bug and comes with its trace.
   Effect.catchAll(({ message, cause }) => {
-    const reason = cause instanceof Error && cause.message !== message ? `: ${cause.message}` : ""
-    return Effect.as(Console.error(`${message}${reason}`), 1)
+    const reason = cause instanceof Error && cause.message !== message ? reasonOf(cause) : ""
+    return Effect.as(Console.error([message, reason].filter((each) => each !== "").join(": ")), 1)
   }),
   Effect.tap((exitCode) => Effect.sync(() => (process.exitCode = exitCode))),
   Effect.provide(NodeContext.layer),

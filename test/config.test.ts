@@ -57,7 +57,7 @@ describe("readSettings", () => {
           DATABASE_URL must be a postgres:// address, with what is odd in its password percent-encoded
           MANA_AUTH_URL is missing
           JWT_ALGORITHMS must name asymmetric algorithms: EdDSA, ES256, RS256 …
-          MANA_SERVICE_KEY must be one or several keys with commas between
+          MANA_SERVICE_KEY is missing
           PORT must be a whole number from 1 to 65535
           CORS_ORIGINS must be origins such as https://app.example, commas between, or *
           STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither"
@@ -65,8 +65,26 @@ describe("readSettings", () => {
     })
   )
 
-  it.effect("takes an empty value for a missing one", () =>
+  it.effect("takes origins as browsers send them, however they are written", () =>
     Effect.gen(function* () {
+      const { corsOrigins } = yield* settings({ CORS_ORIGINS: "https://App.example/, http://two.example:80,*" })
+      expect(corsOrigins).toEqual(["https://app.example", "http://two.example", "*"])
+    })
+  )
+
+  it.effect("takes no options with the database's address: ours would be lost", () =>
+    Effect.gen(function* () {
+      const url = `${required.DATABASE_URL}?options=-c%20timezone%3DUTC`
+      expect(yield* complaint({ DATABASE_URL: url })).toContain("DATABASE_URL must not name options")
+      expect(
+        Redacted.value((yield* settings({ DATABASE_URL: `${required.DATABASE_URL}?ssl=true` })).databaseUrl)
+      ).toContain("ssl")
+    })
+  )
+
+  it.effect("takes an empty value for a missing one, and a blank one", () =>
+    Effect.gen(function* () {
+      expect((yield* settings({ PORT: "\r", HOST: " ", STRIPE_SECRET_KEY: "\r", BASE_URL: "\t" })).port).toBe(3061)
       expect((yield* settings({ PORT: "", STRIPE_SECRET_KEY: "", STRIPE_WEBHOOK_SECRET: "" })).port).toBe(3061)
       expect(yield* complaint({ DATABASE_URL: "" })).toContain("DATABASE_URL is missing")
     })

@@ -242,7 +242,7 @@ export const run = (args: ReadonlyArray<string>) =>
     }
     const url = yield* readDatabaseUrl
     // Who revokes a key that has leaked may have all of it at hand; no more than its prefix leaves this process.
-    const prefixOrId = name === undefined ? "" : (prefixOf(name) ?? name)
+    const prefixOrId = name === undefined ? "" : (prefixOf(name.trim()) ?? name.trim())
     yield* Effect.zipRight(migrated, known.run(prefixOrId, values)).pipe(
       Effect.provide(
         database({

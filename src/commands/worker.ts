@@ -20,7 +20,8 @@ export const run = () =>
         connectTimeout: "5 seconds"
       })
     )
-    return yield* Layer.launch(worker).pipe(
+    const announced = Layer.effectDiscard(Effect.logInfo("working"))
+    return yield* Layer.launch(Layer.provideMerge(announced, worker)).pipe(
       Effect.provideService(AppSettings, settings),
       Effect.provide(jsonLogs(settings.logLevel))
     )

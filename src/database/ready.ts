@@ -3,6 +3,7 @@ import * as fs from "node:fs/promises"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect, Predicate, Schema } from "effect"
+import { reasonOf } from "../reason.ts"
 
 /** What is wrong with the database, and what to do about it. */
 export class DatabaseUnfit extends Data.TaggedError("DatabaseUnfit")<{ readonly message: string }> {}
@@ -19,7 +20,7 @@ const missingThings = new Set(["22023", "3F000", "42883", "42P01"])
 
 const explained = (error: SqlError) => {
   const code = sqlstate(error)
-  const cause = error.cause instanceof Error ? error.cause.message : String(error.cause)
+  const cause = reasonOf(error.cause)
   if (missingThings.has(code)) return unfit(notMigrated(cause))
   if (code === "42501") {
     const needed = cause.includes("mana_ops") ? "mana_ops" : "mana_service and mana_worker"
@@ -48,6 +49,15 @@ export const migrated = Effect.gen(function* () {
   const applied = new Set(rows.map(({ name }) => numberOf(name)))
   const missing = (yield* committed).filter((name) => !applied.has(numberOf(name)))
   if (missing.length > 0) return yield* unfit(notMigrated(`${missing.join(", ")} missing`))
+})
+
+/** Succeeds when the server takes writes: a standby doesn't, nor one that somebody has made read-only. */
+export const writable = Effect.gen(function* () {
+  const [session] = yield* rowsOf(
+    Schema.Struct({ isReadOnly: Schema.Boolean }),
+    `select pg_catalog.current_setting('transaction_read_only')::boolean as "isReadOnly"`
+  )
+  if (session?.isReadOnly === true) return yield* unfit("The database is read-only: a standby, or made so by somebody.")
 })
 
 const oldest = 18

@@ -1,6 +1,6 @@
 /** From a handler to its one function call and back: refusals become the errors of the contract. */
 import type * as SqlClient from "@effect/sql/SqlClient"
-import { Effect, Schema } from "effect"
+import { Effect, Predicate, Schema } from "effect"
 import {
   DailyCapReached,
   EventNotFound,
@@ -32,6 +32,7 @@ import {
 import { makeProblem, type ProblemKind, type ProblemOf } from "../contract/problem.ts"
 import { type Arguments, call } from "../database/call.ts"
 import type { Overloaded, Refused, Unavailable } from "../database/errors.ts"
+import { reasonOf } from "../reason.ts"
 import type { OurRequest } from "./our-request.ts"
 
 interface Refusal {
@@ -80,6 +81,20 @@ const unavailable = (detail: string) =>
   Effect.suspend(() => Effect.fail(makeProblem(ServiceUnavailable, detail, { retryAfterSeconds: 1 })))
 
 const away = unavailable("The database can't be reached just now. Try again in a moment.")
+
+/** So many milliseconds the log has one line of it: all requests fail then. */
+const quiet = 1000
+let notedAt = Number.NEGATIVE_INFINITY
+
+/** What the caller isn't told is for the log: which of the many ways to be away it is. */
+export const noteAway = ({ cause }: Unavailable) =>
+  Effect.suspend(() => {
+    const now = performance.now()
+    if (now - notedAt < quiet) return Effect.void
+    notedAt = now
+    const sqlstate = Predicate.hasProperty(cause, "code") ? String(cause.code) : undefined
+    return Effect.logWarning("The database is away", { reason: reasonOf(cause), sqlstate })
+  })
 const overloaded = unavailable("Too many debits are waiting just now; this one was not made. Try again in a moment.")
 
 /** A refusal as one of the problems that may be answered here; any other is our mistake. */
@@ -107,7 +122,7 @@ export const answered = <A, R, Kind extends ProblemKind = never>(
 ): Effect.Effect<A, ProblemOf<Kind> | Always, R> =>
   Effect.catchAll(asking, (error): Effect.Effect<never, ProblemOf<Kind> | Always> => {
     if (error._tag === "Refused") return refuse(error, [InvalidRequest, ...refusalsOfRoute])
-    return error._tag === "Overloaded" ? overloaded : away
+    return error._tag === "Overloaded" ? overloaded : Effect.zipRight(noteAway(error), away)
   })
 
 /** Calls the SQL function that does what a route asks for. */

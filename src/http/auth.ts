@@ -1,12 +1,14 @@
 /** Credentials off the request, judged. */
 import { Effect, Layer } from "effect"
 import { type AppKey, type HouseKey, serviceKeys } from "../auth/service-keys.ts"
-import { tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
+import { type CannotVerify, tokenVerifier, type VerifiedUser } from "../auth/tokens.ts"
 import { AppSettings } from "../config.ts"
 import type { Service } from "../contract/auth.ts"
 import { Forbidden, ServiceUnavailable, Unauthorized } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
 import type { Scope } from "../contract/scopes.ts"
+import { reasonOf } from "../reason.ts"
+import { noteAway } from "./ask.ts"
 import { Auth } from "./callers.ts"
 import { counter, orWait, RequestRates } from "./limits.ts"
 import type { OurRequest } from "./our-request.ts"
@@ -15,16 +17,20 @@ const unauthorized = (detail: string) => Effect.fail(makeProblem(Unauthorized, d
 
 const noToken = unauthorized("Sign in: this address needs `Authorization: Bearer` with a token of the auth service.")
 
-const noKeys = Effect.zipRight(
-  Effect.logWarning("The auth service's keys can't be fetched"),
-  Effect.suspend(() =>
-    Effect.fail(
-      makeProblem(ServiceUnavailable, "Tokens can't be verified just now. Try again in a moment.", {
-        retryAfterSeconds: 5
-      })
+const noKeys = ({ cause }: CannotVerify) =>
+  Effect.zipRight(
+    Effect.logWarning("The auth service's keys can't be fetched", {
+      reason: reasonOf(cause),
+      because: cause instanceof Error && cause.cause !== undefined ? reasonOf(cause.cause) : undefined
+    }),
+    Effect.suspend(() =>
+      Effect.fail(
+        makeProblem(ServiceUnavailable, "Tokens can't be verified just now. Try again in a moment.", {
+          retryAfterSeconds: 5
+        })
+      )
     )
   )
-)
 
 const bearerToken = (request: OurRequest) => {
   const [, token] = /^bearer +(\S+)$/i.exec(request.headers["authorization"] ?? "") ?? []
@@ -58,7 +64,7 @@ const people = Effect.gen(function* () {
         if (isExpired) request.state.isStranger = false
         return unauthorized(message)
       },
-      CannotVerify: () => noKeys
+      CannotVerify: noKeys
     })
   }
 
@@ -129,7 +135,7 @@ const services = Effect.gen(function* () {
     judge(request.headers["x-service-key"] ?? "", request.state.isSuspect).pipe(
       Effect.catchTags({
         InvalidKey: ({ message }) => unauthorized(message),
-        Unavailable: () => cannotLookUp,
+        Unavailable: (unavailable) => Effect.zipRight(noteAway(unavailable), cannotLookUp),
         Overloaded: () => cannotLookUp
       }),
       Effect.flatMap((key) => serviceOf(request, key, scope)),

@@ -2,7 +2,7 @@
 import { Deferred, Effect, FiberId } from "effect"
 import { ServiceUnavailable } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
-import { migrated } from "../database/ready.ts"
+import { migrated, writable } from "../database/ready.ts"
 import { WorkerHealth } from "../worker/health.ts"
 import { health as contract } from "../contract/health.ts"
 import { anybody } from "./callers.ts"
@@ -13,12 +13,12 @@ const patience = "2 seconds"
 
 const notReady = (detail: string) => Effect.fail(makeProblem(ServiceUnavailable, detail, { retryAfterSeconds: 5 }))
 
-const databaseReady = migrated.pipe(
+const databaseReady = Effect.zipRight(migrated, writable).pipe(
   // Whoever asks may be anybody: why is for the log.
   Effect.tapError(({ message }) => Effect.logWarning(message)),
   Effect.disconnect,
   Effect.timeout(patience),
-  Effect.catchAll(() => notReady("The database can't be reached, or isn't migrated."))
+  Effect.catchAll(() => notReady("The database can't be reached, isn't migrated, or takes no writes."))
 )
 
 /** However many ask at once, it is found out once: nobody who asks often gets at the connections that debits need. */

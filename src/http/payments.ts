@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { PaymentsNotConfigured, ServiceUnavailable } from "../contract/errors.ts"
 import { makeProblem } from "../contract/problem.ts"
 import type { Refused, Unavailable } from "../database/errors.ts"
+import { noteAway } from "./ask.ts"
 import { Payments, type StripeAway, type StripeRefused } from "../stripe/stripe.ts"
 
 /** The account, or 503. */
@@ -28,5 +29,9 @@ export const orProblem = <A, R>(effect: Effect.Effect<A, StripeAway | StripeRefu
       ),
     StripeRefused: (refused) => Effect.die(refused),
     Refused: (refused) => Effect.die(refused),
-    Unavailable: () => tryAgain("The database can't be reached just now. Try again in a moment.", 1)
+    Unavailable: (unavailable) =>
+      Effect.zipRight(
+        noteAway(unavailable),
+        tryAgain("The database can't be reached just now. Try again in a moment.", 1)
+      )
   })

@@ -224,3 +224,29 @@ test("an unknown command is told which there are", async () => {
   expect(await program.ended).toBe(1)
   expect(program.stderr()).toContain("Usage: node src/main.ts <command>")
 })
+
+test("goes on when nobody reads its log any more", { timeout: severalStarts }, async () => {
+  const program = await serving()
+  program.stopReading()
+  for (let time = 0; time < 3; time++) {
+    expect((await use(program.origin, {})).status).toBe(400)
+    // Lines leave in bunches: the write that fails is behind us.
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  expect((await fetch(`${program.origin}/health`)).status).toBe(200)
+  program.signal("SIGTERM")
+  expect(await program.ended).toBe(0)
+})
+
+test.each([
+  [["migrate", "--help"], 0],
+  [["keys", "-h"], 0],
+  [["-h"], 0],
+  [["migrate", "now"], 1],
+  [["worker", "1"], 1],
+  [["unheard of"], 1]
+] as const)("%j tells how it is used, and does nothing", async (args, exitCode) => {
+  const program = start(args, {})
+  expect(await program.ended).toBe(exitCode)
+  expect(program.stdout() + program.stderr()).toMatch(/^Usage: /)
+})

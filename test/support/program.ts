@@ -22,6 +22,8 @@ export interface Program {
   /** The exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
   readonly signal: (signal: NodeJS.Signals) => void
+  /** As if whoever its output went to had ended. */
+  readonly stopReading: () => void
   /** To the program and all that runs in its process group, as a terminal does. */
   readonly signalGroup: (signal: NodeJS.Signals) => void
 }
@@ -65,6 +67,7 @@ export const start = (args: ReadonlyArray<string>, env: Readonly<Record<string, 
     },
     ended,
     signal: (signal) => void child.kill(signal),
+    stopReading: () => void child.stdout.destroy(),
     signalGroup
   }
 }
