@@ -60,6 +60,8 @@ const problemOf = (status: number, reason: string) => {
 
 /** What isn't HTTP, or takes too long to become a request, gets an answer here, and its connection is ended. */
 const refuseConnection = (error: Error & { readonly code?: string }, socket: net.Socket) => {
+  // It comes for each further piece of nonsense until the connection has ended.
+  if (socket.writableEnded) return
   const [status, reason] =
     error.code === "ERR_HTTP_REQUEST_TIMEOUT"
       ? ([408, "Request Timeout"] as const)
