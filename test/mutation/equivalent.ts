@@ -344,7 +344,7 @@ const reasons: ReadonlyArray<Reason> = [
     why: "keys that weren't asked for or have no cap find no locked day to be joined with"
   },
   {
-    matches: ids("credits.expire_reservations/where-dcaea3"),
+    matches: ids("credits.expire_holds_of/where-aba97e"),
     why: "a hold that came through no key finds none to be joined with (`credits.free_caps`)"
   },
   {
@@ -376,6 +376,18 @@ const reasons: ReadonlyArray<Reason> = [
   {
     matches: ids("gifts.lock_balances/distinct-4fe0b9"),
     why: "to lock a balance twice is to lock it once"
+  },
+  {
+    matches: ids("sync.charge_due/comparison-cba527"),
+    why: "where all could be locked, nobody is busy"
+  },
+  {
+    matches: ids("ops.park_events/distinct-cf7297"),
+    why: "to wake somebody's next event twice is to wake it once"
+  },
+  {
+    matches: ids("gifts.expire/where-part-588cbc"),
+    why: "a gift that isn't active is passed by the query after it, and the loop goes on"
   },
   {
     matches: ids("gifts.new_code/order-by-d0c8bd"),

@@ -87,29 +87,45 @@ test("who is in use keeps nobody behind them waiting", async () => {
   expect(await expire({ now: after(60), limit: 2 })).toEqual({ expired: 2 })
 })
 
-test("who is broken keeps nobody waiting, before them or behind", async () => {
+/** Five with a hold that is over, of whom one's balance knows nothing of it. */
+const fiveOfWhomOneIsBroken = async () => {
   const users = []
   for (let n = 0; n < 5; n++) users.push(await db.userWith(10))
-  const ids = []
-  for (const [index, userId] of users.entries()) ids.push(await hold(userId, 1, 50 + index))
-  const [, broken] = users
+  for (const [index, userId] of users.entries()) await hold(userId, 1, 50 + index)
+  const [, broken = ""] = users
   await db.query("update credits.balances set held = 0 where user_id = $1", [broken])
-  expect(await warningsOf(db, "select credits.expire_reservations($1)", [after(60)])).toEqual([
-    expect.stringContaining(`the holds of ${broken} were not set free`)
-  ])
-  expect(await Promise.all(ids.map(async (id) => (await status(id)).status))).toEqual([
-    "expired",
-    "open",
-    "expired",
-    "expired",
-    "expired"
-  ])
+  return { broken, mend: () => db.query("update credits.balances set held = 1 where user_id = $1", [broken]) }
+}
+
+test("who is broken keeps nobody waiting, before them or behind", async () => {
+  const { mend } = await fiveOfWhomOneIsBroken()
+  expect(await expire({ now: after(60) })).toEqual({ expired: 4 })
   expect(await expire({ now: after(60), limit: 1 })).toEqual({ expired: 0 })
   // One that is behind it, where one is all that is looked at.
   const late = await hold(await db.userWith(10), 1, 60)
   expect(await expire({ now: after(60), limit: 1 })).toEqual({ expired: 1 })
   expect(await status(late)).toMatchObject({ status: "expired" })
-  await db.query("update credits.balances set held = 1 where user_id = $1", [broken])
+  await mend()
+})
+
+test("says once who is broken", async () => {
+  const { broken, mend } = await fiveOfWhomOneIsBroken()
+  expect(await warningsOf(db, "select credits.expire_reservations($1)", [after(60)])).toEqual([
+    expect.stringContaining(`the holds of ${broken} were not set free`)
+  ])
+  await mend()
+})
+
+test("ends as a whole when the trouble is the server's, not a hold's", async () => {
+  const ids = [await hold(await db.userWith(10), 1, 60), await hold(await db.userWith(10), 1, 60)]
+  await db.query(`
+    create function public.fail() returns trigger language plpgsql as $$
+      begin raise 'no disk' using errcode = '53100'; end $$;
+    create trigger troubled before update on credits.reservations
+    for each row when (new.id = '${ids[0]}') execute function public.fail()`)
+  expect(await db.refused("credits.expire_reservations", { now: after(60) })).toMatchObject({ sqlstate: "53100" })
+  await db.query("drop function public.fail() cascade")
+  expect(await expire({ now: after(60) })).toEqual({ expired: 2 })
 })
 
 test("gives what was held back to the caps it was counted against", async () => {
