@@ -1,5 +1,5 @@
 --! Previous: sha1:63741cb7f6c9f6a512666633da34eac8563362d6
---! Hash: sha1:96836dbce4a76b723bfebf5996c25ea3574cfa8e
+--! Hash: sha1:8bfcdaeea7676b160ac6db6216f7afba3d76f6ad
 --! Message: nobody-behind-waits
 
 -- What is in use or broken keeps nobody behind it waiting; nobody's payment secret is kept.
@@ -275,7 +275,10 @@ begin
     perform credits.invalid('event.data', 'must hold the object that the event is about');
   end if;
   -- With the client secret somebody could pay in the buyer's place: nothing to keep.
-  v_payload := p_event #- '{data,object,client_secret}' #- '{data,object,payment_intent,client_secret}';
+  v_payload := p_event #- '{data,object,client_secret}';
+  if jsonb_typeof(v_payload #> '{data,object,payment_intent}') = 'object' then
+    v_payload := v_payload #- '{data,object,payment_intent,client_secret}';
+  end if;
 
   insert into credits.stripe_events (
     id, type, created, api_version, livemode, payload, payment_intent_id, reason, received_at
@@ -405,6 +408,6 @@ comment on function ops.park_events(timestamptz, integer, timestamptz) is
 
 update credits.stripe_events
 set payload = payload #- '{data,object,payment_intent,client_secret}'
-where payload #> '{data,object,payment_intent,client_secret}' is not null;
+where jsonb_typeof(payload #> '{data,object,payment_intent}') = 'object';
 
 reset role;

@@ -23,7 +23,10 @@ begin
     perform credits.invalid('event.data', 'must hold the object that the event is about');
   end if;
   -- With the client secret somebody could pay in the buyer's place: nothing to keep.
-  v_payload := p_event #- '{data,object,client_secret}' #- '{data,object,payment_intent,client_secret}';
+  v_payload := p_event #- '{data,object,client_secret}';
+  if jsonb_typeof(v_payload #> '{data,object,payment_intent}') = 'object' then
+    v_payload := v_payload #- '{data,object,payment_intent,client_secret}';
+  end if;
 
   insert into credits.stripe_events (
     id, type, created, api_version, livemode, payload, payment_intent_id, reason, received_at

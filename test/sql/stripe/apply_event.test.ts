@@ -69,6 +69,12 @@ test("nor what an object within it would say of that", async () => {
   expect(stored.payload).not.toContain("secret")
 })
 
+test("keeps an event whose payment is of no kind that we know", async () => {
+  const purchase = await begin(db)
+  const event = paymentIntent(purchase, "succeeded", { fields: { payment_intent: [] } })
+  expect(await send(db, event)).toMatchObject({ duplicate: false })
+})
+
 test("credits once, however often and under however many event ids it is told", async () => {
   const purchase = await begin(db, { checkout: true })
   const succeeded = paymentIntent(purchase, "succeeded")
