@@ -76,6 +76,9 @@ describe("compose.yaml", () => {
     const names = given.map((name) => name.trim())
     expect(names).toEqual(expect.arrayContaining(["DATABASE_URL", "MANA_AUTH_URL", "MANA_SERVICE_KEY"]))
     for (const name of names) expect(known).toContain(name)
+    // Set in .env and not passed on, they would do nothing. HOST is what its port is published from, DATA_DIR is for
+    // development.
+    expect([...known].filter((name) => !names.includes(name))).toEqual(["HOST", "DATA_DIR"])
   })
 
   test("mounts files that exist", () => {

@@ -92,8 +92,9 @@ export const noteAway = ({ cause }: Unavailable) =>
     const now = performance.now()
     if (now - notedAt < quiet) return Effect.void
     notedAt = now
-    const sqlstate = Predicate.hasProperty(cause, "code") ? String(cause.code) : undefined
-    return Effect.logWarning("The database is away", { reason: reasonOf(cause), sqlstate })
+    // A SQLSTATE, or the system's: ECONNREFUSED.
+    const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : undefined
+    return Effect.logWarning("The database is away", { reason: reasonOf(cause), code })
   })
 const overloaded = unavailable("Too many debits are waiting just now; this one was not made. Try again in a moment.")
 

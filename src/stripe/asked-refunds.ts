@@ -2,7 +2,7 @@
 import { Effect, Schema } from "effect"
 import { call } from "../database/call.ts"
 import { applyObserved } from "./events.ts"
-import type { Account } from "./stripe.ts"
+import { type Account, passFault } from "./stripe.ts"
 
 const Requests = Schema.Array(
   Schema.Struct({
@@ -57,14 +57,7 @@ const send = (account: Account, request: Request) =>
         close(request, { error: message })
       )
     ),
-    // Whose fault it is with may be this one's alone: the others go on, and it comes round again.
-    Effect.catchTag("StripeAway", (away) =>
-      away.answered
-        ? Effect.logWarning("Stripe fails at a refund").pipe(
-            Effect.annotateLogs({ purchaseId: request.purchaseId, reason: away.message })
-          )
-        : Effect.fail(away)
-    ),
+    Effect.catchTag("StripeAway", passFault("Stripe fails at a refund", request.purchaseId)),
     Effect.asVoid
   )
 

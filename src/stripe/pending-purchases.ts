@@ -4,7 +4,7 @@ import { call } from "../database/call.ts"
 import { applyIntent, applySession } from "./events.ts"
 import { Order } from "./order.ts"
 import { attachIntent, attachSession, intentsOf, sessionsOf } from "./payment.ts"
-import type { Account } from "./stripe.ts"
+import { type Account, passFault } from "./stripe.ts"
 
 const Orders = Schema.Array(Order)
 const Status = Schema.Struct({ status: Schema.String })
@@ -59,13 +59,7 @@ const check = (account: Account, order: Order) =>
         Effect.annotateLogs({ purchaseId: order.purchaseId, reason: message })
       )
     ),
-    Effect.catchTag("StripeAway", (away) =>
-      away.answered
-        ? Effect.logWarning("Stripe fails at a purchase").pipe(
-            Effect.annotateLogs({ purchaseId: order.purchaseId, reason: away.message })
-          )
-        : Effect.fail(away)
-    )
+    Effect.catchTag("StripeAway", passFault("Stripe fails at a purchase", order.purchaseId))
   )
 
 /** Asks about everything that is due; answers how many purchases that were. */

@@ -10,6 +10,12 @@ export class StripeAway extends Data.TaggedError("StripeAway")<{
   readonly answered: boolean
 }> {}
 
+/** A fault of Stripe's may be this one thing's alone: it is logged, the others go on, and this one comes round again. */
+export const passFault = (what: string, purchaseId: string) => (away: StripeAway) =>
+  away.answered
+    ? Effect.logWarning(what).pipe(Effect.annotateLogs({ purchaseId, reason: away.message }))
+    : Effect.fail(away)
+
 /** It understood and said no. */
 export class StripeRefused extends Data.TaggedError("StripeRefused")<{
   readonly message: string

@@ -55,13 +55,11 @@ test("alive and not ready without a database, and every other answer is 503 too"
 })
 
 test("not ready on a database that takes no writes", async () => {
-  const role = db.urlAs("mana_service")
-  const name = new URL(role).pathname.slice(1)
+  const name = new URL(db.url).pathname.slice(1)
   await db.query(`alter database "${name}" set default_transaction_read_only = on`)
   const service = await start()
   expect((await service.request("GET", "/health/ready")).status).toBe(503)
   expect(service.lines.join()).toContain("read-only")
-  await db.query("set default_transaction_read_only = off")
   await db.query(`begin read write; alter database "${name}" reset default_transaction_read_only; commit`)
   const later = await start()
   expect((await later.request("GET", "/health/ready")).status).toBe(200)

@@ -214,6 +214,8 @@ describe("strangers", () => {
     const service = await startService(db, own, { rates: { strangers: few }, whenOver: onTestFinished })
     const headers = { authorization: `Bearer ${await own.token("somebody")}` }
     expect(await statuses(service, 20, "GET", "/api/v1/credits/balance", { headers })).toEqual(times(503, 20))
+    // Whoever runs it is told where it was asked, and why it failed.
+    expect(service.lines.join()).toMatch(/"reason":"No keys from http[^"]*","because":"[^"]+"/)
   })
 
   test("aren't those who watch whether we live", async () => {

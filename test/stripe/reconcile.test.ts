@@ -392,6 +392,20 @@ test("a missed event that says what PostgreSQL can't store is applied all the sa
   expect(await told(event)).toMatchObject({ outcome: "applied" })
 })
 
+test("a step that breaks doesn't keep the others from their work, and the run has failed", async () => {
+  const userId = await newUser()
+  const { purchaseId } = (await buy(userId, {})).json
+  await run(simulator.pay(await paymentOf(purchaseId)))
+  await run(simulator.webhooks.settled)
+  await db.rows("ops.refund_purchase", { purchaseId, who: "ada", why: "slow", amountEuroCents: 100 }, "mana_ops")
+  await db.query("alter function stripe.events_until(boolean, timestamptz, timestamptz) rename to lost")
+  await expect(reconciled()).rejects.toThrow("events_until")
+  await db.query("alter function stripe.lost(boolean, timestamptz, timestamptz) rename to events_until")
+  expect(await db.query("select status from credits.refund_requests where purchase_id = $1", [purchaseId])).toEqual([
+    { status: "sent" }
+  ])
+})
+
 test("a refund that Stripe refuses is closed with its reason", async () => {
   const userId = await newUser()
   const { purchaseId } = (await buy(userId, {})).json

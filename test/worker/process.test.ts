@@ -28,6 +28,7 @@ test("a worker takes over what a killed one had begun", { timeout: severalStarts
   expect(await jobs()).toEqual([{ locked_by: expect.any(String) }])
 
   const next = worker()
+  await next.says('"working"')
   await eventually(jobs, (left) => left.length === 0, 60_000)
   next.signal("SIGTERM")
   expect(await next.ended).toBe(0)
