@@ -10,7 +10,6 @@ export default defineConfig({
     isolate: false,
     // The server needs a core of its own: more workers only wait for each other.
     maxWorkers: 2,
-    minWorkers: 1,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     // A test that logs nothing can't hide a warning.

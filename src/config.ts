@@ -1,6 +1,6 @@
 /** Every setting, decoded once from the environment. `.env.example` says the same for people. */
 import type { Stripe } from "stripe"
-import { Config, ConfigError, Context, Data, Effect, Either, LogLevel, Option, Redacted } from "effect"
+import { Config, Context, Data, Effect, type LogLevel, Option, Redacted, Result } from "effect"
 
 export interface Settings {
   readonly databaseUrl: Redacted.Redacted
@@ -55,22 +55,70 @@ export interface DevSettings {
   readonly port: number
 }
 
-export class AppSettings extends Context.Tag("mana/AppSettings")<AppSettings, Settings>() {}
+export class AppSettings extends Context.Service<AppSettings, Settings>()("mana/AppSettings") {}
 
 /** One message that names every setting that is missing or malformed; no secret is in it. */
 export class SettingsError extends Data.TaggedError("SettingsError")<{ readonly message: string }> {}
 
+/** What is wrong with a setting, or with several; no secret is in it. */
+type Problems = ReadonlyArray<string>
+
+/** A setting that may be missing. */
+interface Setting<A> {
+  readonly name: string
+  readonly read: Effect.Effect<Option.Option<A>, Problems>
+}
+
 // An empty variable, or a blank one, counts as missing: that is how compose files and shells leave one out.
-const text = (name: string) =>
-  Config.string(name).pipe(
-    Config.map((value) => value.trim()),
-    Config.mapOrFail((value) =>
-      value === "" ? Either.left(ConfigError.MissingData([name], `${name} is missing`)) : Either.right(value)
-    )
+const text = (name: string): Setting<string> => ({
+  name,
+  read: Config.option(Config.String(name)).pipe(
+    Effect.map((value) =>
+      value.pipe(
+        Option.map((characters) => characters.trim()),
+        Option.filter((characters) => characters !== "")
+      )
+    ),
+    Effect.mapError(({ message }) => [message])
+  )
+})
+
+const checked = <A>(name: string, problem: string, decode: (value: string) => Option.Option<A>): Setting<A> => ({
+  name,
+  read: Effect.flatMap(text(name).read, (value) => {
+    const decoded = Option.flatMap(value, decode)
+    return Option.isSome(value) && Option.isNone(decoded)
+      ? Effect.fail([`${name} ${problem}`])
+      : Effect.succeed(decoded)
+  })
+})
+
+const required = <A>({ name, read }: Setting<A>) =>
+  Effect.flatMap(
+    read,
+    Option.match({ onNone: () => Effect.fail([`${name} is missing`]), onSome: (value) => Effect.succeed(value) })
   )
 
-const checked = <A>(name: string, problem: string, decode: (value: string) => Option.Option<A>) =>
-  Config.mapAttempt(text(name), (value) => Option.getOrThrowWith(decode(value), () => new Error(`${name} ${problem}`)))
+const withDefault = <A>({ read }: Setting<A>, value: NoInfer<A>) =>
+  Effect.map(
+    read,
+    Option.getOrElse(() => value)
+  )
+
+const problemsOf = (results: Iterable<Result.Result<unknown, Problems>>): Problems =>
+  Array.from(results).flatMap((result) => (Result.isFailure(result) ? result.failure : []))
+
+/** Both or neither. */
+const together = <A, B>(first: Setting<A>, second: Setting<B>) =>
+  Effect.gen(function* () {
+    const a = yield* Effect.result(first.read)
+    const b = yield* Effect.result(second.read)
+    if (Result.isFailure(a) || Result.isFailure(b)) return yield* Effect.fail(problemsOf([a, b]))
+    if (Option.isSome(a.success) !== Option.isSome(b.success)) {
+      return yield* Effect.fail([`${first.name} and ${second.name} go together: set both or neither`])
+    }
+    return Option.all([a.success, b.success])
+  })
 
 const matching = (name: string, problem: string, accept: (value: string) => boolean) =>
   checked(name, problem, Option.liftPredicate(accept))
@@ -86,7 +134,7 @@ const isWeb = ({ protocol, username, password }: URL) =>
   ["http:", "https:"].includes(protocol) && username === "" && password === ""
 
 const httpUrl = (value: string) =>
-  Option.fromNullable(URL.parse(value)).pipe(
+  Option.fromNullishOr(URL.parse(value)).pipe(
     Option.filter((url) => isWeb(url) && url.search === "" && url.hash === ""),
     Option.map((url) => url.href.replace(/\/+$/, ""))
   )
@@ -110,64 +158,62 @@ const asymmetric = /^(EdDSA|Ed25519|(ES|RS|PS)(256|384|512))$/
 const origin = (value: string) =>
   value === "*" ? Option.some(value) : Option.filter(httpUrl(value), (url) => url === URL.parse(value)?.origin)
 
-const port = whole("PORT", 1, 65535).pipe(Config.withDefault(3061))
+const port = withDefault(whole("PORT", 1, 65535), 3061)
 
-const databaseUrl = matching(
+const databaseAddress = matching(
   "DATABASE_URL",
   "must be a postgres:// address, with what is odd in its password percent-encoded",
   (value) => /^postgres(ql)?:\/\/./.test(value) && URL.canParse(value)
-).pipe(
-  Config.mapAttempt((value) => {
-    // They would take the place of ours, the role among them.
-    if (URL.parse(value)?.searchParams.has("options") === true) {
-      throw new Error("DATABASE_URL must not name options: set them for the role or the database in place of that")
-    }
-    return Redacted.make(value)
-  })
 )
 
-const serviceKeys = checked("MANA_SERVICE_KEY", "must be one or several keys with commas between", (value) =>
-  Option.some(list(value)).pipe(Option.filter((keys) => keys.length > 0))
-).pipe(Config.map((keys) => keys.map((key) => Redacted.make(key))))
+const databaseUrl: Setting<Redacted.Redacted> = {
+  name: databaseAddress.name,
+  read: Effect.flatMap(databaseAddress.read, (given) =>
+    // They would take the place of ours, the role among them.
+    Option.exists(given, (url) => URL.parse(url)?.searchParams.has("options") === true)
+      ? Effect.fail(["DATABASE_URL must not name options: set them for the role or the database in place of that"])
+      : Effect.succeed(Option.map(given, (url) => Redacted.make(url)))
+  )
+}
+
+const secrets = (name: string, problem: string, accept: (secret: string) => boolean) =>
+  checked(name, problem, (value) =>
+    Option.some(list(value)).pipe(
+      Option.filter((each) => each.length > 0 && each.every(accept)),
+      Option.map((each) => each.map((secret) => Redacted.make(secret)))
+    )
+  )
 
 const jwtAlgorithms = checked("JWT_ALGORITHMS", "must name asymmetric algorithms: EdDSA, ES256, RS256 …", (value) =>
   Option.some(list(value)).pipe(Option.filter((names) => names.length > 0 && names.every((it) => asymmetric.test(it))))
-).pipe(Config.withDefault(["EdDSA"]))
+)
 
 const corsOrigins = checked(
   "CORS_ORIGINS",
   "must be origins such as https://app.example, commas between, or *",
   (value) => Option.all(list(value).map(origin))
-).pipe(Config.withDefault<ReadonlyArray<string>>([]))
+)
+
+const logLevels: ReadonlyMap<string, LogLevel.LogLevel> = new Map([
+  ["debug", "Debug"],
+  ["info", "Info"],
+  ["warning", "Warn"],
+  ["error", "Error"],
+  ["none", "None"]
+])
 
 const logLevel = checked("LOG_LEVEL", "must be Debug, Info, Warning, Error or None", (value) =>
-  Option.fromNullable(
-    [LogLevel.Debug, LogLevel.Info, LogLevel.Warning, LogLevel.Error, LogLevel.None].find(
-      (level) => level._tag.toLowerCase() === value.toLowerCase()
-    )
-  )
-).pipe(Config.withDefault(LogLevel.Info))
+  Option.fromUndefinedOr(logLevels.get(value.toLowerCase()))
+)
 
 /** Both or neither: with a key and no webhook secret we would take money and never learn that it arrived. */
-const stripe = Config.all({
-  secretKey: Config.option(matching("STRIPE_SECRET_KEY", "must start with sk_ or rk_", (key) => /^[sr]k_./.test(key))),
-  webhookSecret: Config.option(
-    checked("STRIPE_WEBHOOK_SECRET", "must be one or several secrets that start with whsec_, commas between", (value) =>
-      Option.some(list(value)).pipe(
-        Option.filter((secrets) => secrets.length > 0 && secrets.every((secret) => /^whsec_./.test(secret)))
-      )
-    )
+const stripe = together(
+  matching("STRIPE_SECRET_KEY", "must start with sk_ or rk_", (key) => /^[sr]k_./.test(key)),
+  secrets("STRIPE_WEBHOOK_SECRET", "must be one or several secrets that start with whsec_, commas between", (secret) =>
+    /^whsec_./.test(secret)
   )
-}).pipe(
-  Config.mapAttempt(({ secretKey, webhookSecret }): Option.Option<StripeSettings> => {
-    if (Option.isSome(secretKey) !== Option.isSome(webhookSecret)) {
-      throw new Error("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither")
-    }
-    return Option.all({
-      secretKey: Option.map(secretKey, Redacted.make),
-      webhookSecrets: Option.map(webhookSecret, (secrets) => secrets.map((secret) => Redacted.make(secret)))
-    })
-  })
+).pipe(
+  Effect.map(Option.map(([key, webhookSecrets]): StripeSettings => ({ secretKey: Redacted.make(key), webhookSecrets })))
 )
 
 /** 24 to 64 bytes, as Standard Webhooks asks. */
@@ -177,75 +223,61 @@ const isEventsSecret = (secret: string) => {
 }
 
 /** Both or neither: an event that nobody can verify is worth nothing. */
-const events = Config.all({
-  url: Config.option(
-    matching("EVENTS_WEBHOOK_URL", "must be an http(s):// address, without a user or password", (value) =>
-      Option.exists(Option.fromNullable(URL.parse(value)), isWeb)
-    )
+const events = together(
+  matching("EVENTS_WEBHOOK_URL", "must be an http(s):// address, without a user or password", (value) =>
+    Option.exists(Option.fromNullishOr(URL.parse(value)), isWeb)
   ),
-  secret: Config.option(
-    matching("EVENTS_WEBHOOK_SECRET", "must be whsec_ and 24 to 64 bytes in base64", isEventsSecret)
-  )
-}).pipe(
-  Config.mapAttempt(({ url, secret }): Option.Option<EventsSettings> => {
-    if (Option.isSome(url) !== Option.isSome(secret)) {
-      throw new Error("EVENTS_WEBHOOK_URL and EVENTS_WEBHOOK_SECRET go together: set both or neither")
-    }
-    return Option.all({ url, secret: Option.map(secret, Redacted.make) })
-  })
-)
+  matching("EVENTS_WEBHOOK_SECRET", "must be whsec_ and 24 to 64 bytes in base64", isEventsSecret)
+).pipe(Effect.map(Option.map(([url, secret]): EventsSettings => ({ url, secret: Redacted.make(secret) }))))
 
-const settings = Config.all({
-  databaseUrl,
-  databaseMaxConnections: whole("DATABASE_MAX_CONNECTIONS", 1, 1000).pipe(Config.withDefault(20)),
-  authUrl: address("MANA_AUTH_URL"),
-  jwtAlgorithms,
-  serviceKeys,
-  host: text("HOST").pipe(Config.withDefault("0.0.0.0")),
-  port,
-  baseUrl: Config.all([port, Config.option(address("BASE_URL"))]).pipe(
-    Config.map(([number, url]) => Option.getOrElse(url, () => `http://127.0.0.1:${number}`))
-  ),
-  corsOrigins,
-  appUrl: Config.option(address("APP_URL")),
-  stripe,
-  events,
-  runWorker: flag("RUN_WORKER").pipe(Config.withDefault(true)),
-  trustProxy: flag("TRUST_PROXY").pipe(Config.withDefault(false)),
-  logLevel
-})
-
-const problems = (error: ConfigError.ConfigError): ReadonlyArray<string> => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return [...problems(error.left), ...problems(error.right)]
-    case "MissingData":
-      return [`${error.path.join("_")} is missing`]
-    default:
-      return [error.message]
-  }
-}
-
-const read = <A>(config: Config.Config<A>) =>
+/** Everything that was read, or every problem with it: a person corrects them all at once. */
+const complete = <A>(
+  all: Result.Result<A, Problems>,
+  each: Readonly<Record<string, Result.Result<unknown, Problems>>>
+) =>
   Effect.mapError(
-    config,
-    (error) =>
+    Effect.fromResult(all),
+    () =>
       new SettingsError({
-        message: ["Settings to correct (.env.example explains each):", ...new Set(problems(error))].join("\n  ")
+        message: ["Settings to correct (.env.example explains each):", ...problemsOf(Object.values(each))].join("\n  ")
       })
   )
 
 /** Everything `serve` and `worker` need. */
-export const readSettings: Effect.Effect<Settings, SettingsError> = read(settings)
+export const readSettings: Effect.Effect<Settings, SettingsError> = Effect.all(
+  {
+    databaseUrl: required(databaseUrl),
+    databaseMaxConnections: withDefault(whole("DATABASE_MAX_CONNECTIONS", 1, 1000), 20),
+    authUrl: required(address("MANA_AUTH_URL")),
+    jwtAlgorithms: withDefault(jwtAlgorithms, ["EdDSA"]),
+    serviceKeys: required(secrets("MANA_SERVICE_KEY", "must be one or several keys with commas between", () => true)),
+    host: withDefault(text("HOST"), "0.0.0.0"),
+    port,
+    baseUrl: address("BASE_URL").read,
+    corsOrigins: withDefault(corsOrigins, []),
+    appUrl: address("APP_URL").read,
+    stripe,
+    events,
+    runWorker: withDefault(flag("RUN_WORKER"), true),
+    trustProxy: withDefault(flag("TRUST_PROXY"), false),
+    logLevel: withDefault(logLevel, "Info")
+  },
+  { mode: "result" }
+).pipe(
+  Effect.flatMap((each) => complete(Result.all(each), each)),
+  Effect.map(({ baseUrl, ...others }) => ({
+    ...others,
+    baseUrl: Option.getOrElse(baseUrl, () => `http://127.0.0.1:${others.port}`)
+  }))
+)
 
 /** All that `migrate`, `verify` and `keys` need. */
-export const readDatabaseUrl: Effect.Effect<Redacted.Redacted, SettingsError> = read(databaseUrl)
-
-export const readDevSettings: Effect.Effect<DevSettings, SettingsError> = read(
-  Config.all({
-    dataDir: text("DATA_DIR").pipe(Config.withDefault(".data")),
-    databaseUrl: Config.option(databaseUrl),
-    port
-  })
+export const readDatabaseUrl: Effect.Effect<Redacted.Redacted, SettingsError> = Effect.flatMap(
+  Effect.result(required(databaseUrl)),
+  (url) => complete(url, { url })
 )
+
+export const readDevSettings: Effect.Effect<DevSettings, SettingsError> = Effect.all(
+  { dataDir: withDefault(text("DATA_DIR"), ".data"), databaseUrl: databaseUrl.read, port },
+  { mode: "result" }
+).pipe(Effect.flatMap((each) => complete(Result.all(each), each)))

@@ -1,29 +1,28 @@
 /** How a process tells what it does: one JSON object a line for machines, a short line for people. */
-import { Array, Cause, Effect, Inspectable, Layer, Logger, LogLevel, Predicate } from "effect"
+import { Array, Cause, Effect, Formatter, Inspectable, Layer, Logger, LogLevel, Predicate, References } from "effect"
 
 /**
- * What was said: words, and the facts with them. Facts come as annotations of all that a fiber logs, or, where a line
- * is all there is, as an object beside the words, which costs a tenth.
+ * The words of a line, and the facts with them. Facts come as annotations of everything that a fiber logs, or, for a
+ * single line (a request's), as an object beside the words, which costs a tenth.
  */
-const said = ({ message, annotations }: Logger.Logger.Options<unknown>) => {
+const said = ({ message, fiber }: Logger.Options<unknown>) => {
   const words: Array<unknown> = []
-  const facts = Object.fromEntries(annotations)
+  let facts: Readonly<Record<string, unknown>> = fiber.getRef(References.CurrentLogAnnotations)
   for (const part of Array.ensure(message)) {
-    if (Predicate.isRecord(part)) Object.assign(facts, part)
+    if (Predicate.isReadonlyObject(part)) facts = { ...facts, ...part }
     else words.push(part)
   }
   return { words, facts }
 }
 
-const causeOf = (cause: Cause.Cause<unknown>) =>
-  Cause.isEmpty(cause) ? undefined : Cause.pretty(cause, { renderErrorCause: true })
+const causeOf = (cause: Cause.Cause<unknown>) => (cause.reasons.length === 0 ? undefined : Cause.pretty(cause))
 
 /** `{"message":"listening","logLevel":"INFO","timestamp":"…","annotations":{"address":"http://…"}}` */
 export const jsonLine = Logger.make<unknown, string>((options) => {
   const { words, facts } = said(options)
   const line = {
     message: words.length === 1 ? Inspectable.toStringUnknown(words[0], 0) : words,
-    logLevel: options.logLevel.label,
+    logLevel: options.logLevel.toUpperCase(),
     timestamp: options.date.toISOString(),
     cause: causeOf(options.cause),
     annotations: facts
@@ -32,7 +31,7 @@ export const jsonLine = Logger.make<unknown, string>((options) => {
     return JSON.stringify(line)
   } catch {
     // Something in it holds itself.
-    return Inspectable.stringifyCircular(line)
+    return Formatter.formatJson(line)
   }
 })
 
@@ -41,7 +40,7 @@ const shortLine = Logger.make<unknown, string>((options) => {
   const { words, facts } = said(options)
   const line = [
     options.date.toTimeString().slice(0, 8),
-    options.logLevel.label,
+    options.logLevel.toUpperCase(),
     ...words.map((word) => Inspectable.toStringUnknown(word, 0)),
     ...Object.entries(facts).map(([name, value]) => `${name}=${Inspectable.toStringUnknown(value, 0)}`)
   ].join(" ")
@@ -49,10 +48,10 @@ const shortLine = Logger.make<unknown, string>((options) => {
   return cause === undefined ? line : `${line}\n${cause}`
 })
 
-/** So many milliseconds a line may wait for others, or until so much is there: a write costs more than a request's line. */
+/** A line waits this long for others, or until this much is waiting: a write costs more than a request's line. */
 const bunch = { milliseconds: 20, characters: 65_536 }
 
-/** Lines to the output, in bunches; what warns goes at once, and the process's end takes the rest along. */
+/** Writes lines to standard output in bunches: a warning or an error at once, the rest at the latest as the process ends. */
 const output = Effect.acquireRelease(
   Effect.sync(() => {
     let waiting = ""
@@ -65,7 +64,7 @@ const output = Effect.acquireRelease(
       if (text !== "") process.stdout.write(text)
     }
     process.on("exit", flush)
-    // Whoever read the log is gone: that is no reason to stop serving.
+    // A log reader that has ended (EPIPE) is no reason to stop serving.
     process.stdout.on("error", () => undefined)
     const write = (line: string, isUrgent: boolean) => {
       waiting += `${line}\n`
@@ -83,17 +82,14 @@ const output = Effect.acquireRelease(
 
 const logs = (line: Logger.Logger<unknown, string>, level: LogLevel.LogLevel) =>
   Layer.merge(
-    Layer.unwrapScoped(
+    Logger.layer([
       Effect.map(output, ({ write }) =>
-        Logger.replace(
-          Logger.defaultLogger,
-          Logger.make<unknown, void>((options) =>
-            write(line.log(options), LogLevel.greaterThanEqual(options.logLevel, LogLevel.Warning))
-          )
+        Logger.make<unknown, void>((options) =>
+          write(line.log(options), LogLevel.isGreaterThanOrEqualTo(options.logLevel, "Warn"))
         )
       )
-    ),
-    Logger.minimumLogLevel(level)
+    ]),
+    Layer.succeed(References.MinimumLogLevel, level)
   )
 
 export const jsonLogs = (level: LogLevel.LogLevel) => logs(jsonLine, level)

@@ -1,4 +1,4 @@
-/** What went wrong, in the words of whatever it went wrong in. */
+/** The reason of an error, in the words of the library that raised it. */
 import { Predicate } from "effect"
 
 /** Never empty: an address that stands for several (localhost) fails with several errors and no word of its own. */

@@ -10,7 +10,7 @@ const required = {
 }
 
 const withEnvironment = (environment: Readonly<Record<string, string>>) =>
-  Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(environment))))
+  Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment }))
 
 const settings = (environment: Readonly<Record<string, string>>) =>
   readSettings.pipe(withEnvironment({ ...required, ...environment }))
@@ -35,6 +35,8 @@ describe("readSettings", () => {
         runWorker: true,
         trustProxy: false
       })
+      expect(read.logLevel).toBe("Info")
+      expect((yield* settings({ LOG_LEVEL: "warning" })).logLevel).toBe("Warn")
       expect(read.serviceKeys.map(Redacted.value)).toEqual(["first-key", "second-key"])
     })
   )
@@ -46,9 +48,13 @@ describe("readSettings", () => {
           DATABASE_URL: "mysql://db",
           MANA_SERVICE_KEY: " ",
           PORT: "http",
+          BASE_URL: "nowhere",
           CORS_ORIGINS: "https://app.example/path",
           JWT_ALGORITHMS: "EdDSA,HS256",
-          STRIPE_SECRET_KEY: "sk_test_1"
+          STRIPE_SECRET_KEY: "sk_test_1",
+          EVENTS_WEBHOOK_URL: "nowhere",
+          EVENTS_WEBHOOK_SECRET: "short",
+          LOG_LEVEL: "Warn"
         }),
         Effect.flip
       )
@@ -59,8 +65,12 @@ describe("readSettings", () => {
           JWT_ALGORITHMS must name asymmetric algorithms: EdDSA, ES256, RS256 …
           MANA_SERVICE_KEY is missing
           PORT must be a whole number from 1 to 65535
+          BASE_URL must be an http(s):// address, without a user or password
           CORS_ORIGINS must be origins such as https://app.example, commas between, or *
-          STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither"
+          STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither
+          EVENTS_WEBHOOK_URL must be an http(s):// address, without a user or password
+          EVENTS_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64
+          LOG_LEVEL must be Debug, Info, Warning, Error or None"
       `)
     })
   )
@@ -118,18 +128,14 @@ describe("readSettings", () => {
 it.effect(".env.example names the settings that are read, no more and no fewer", () =>
   Effect.gen(function* () {
     const asked = new Set<string>()
-    const nothing = ConfigProvider.fromMap(new Map()).flattened
-    const recorder = ConfigProvider.fromFlat(
-      ConfigProvider.makeFlat({
-        ...nothing,
-        load: (path, primitive, split) => {
-          asked.add(path.join("_"))
-          return nothing.load(path, primitive, split)
-        }
+    const recorder = ConfigProvider.make((path) =>
+      Effect.sync(() => {
+        asked.add(path.join("_"))
+        return undefined
       })
     )
-    yield* Effect.all([Effect.either(readSettings), Effect.either(readDevSettings)]).pipe(
-      Effect.withConfigProvider(recorder)
+    yield* Effect.all([Effect.result(readSettings), Effect.result(readDevSettings)]).pipe(
+      Effect.provideService(ConfigProvider.ConfigProvider, recorder)
     )
     const documented = readFileSync(new URL("../.env.example", import.meta.url), "utf8").match(/^[A-Z_]+(?==)/gm)
     expect(documented?.toSorted()).toEqual([...asked].toSorted())

@@ -16,15 +16,12 @@ const staleMs = 5 * 60_000
 /** How often strangers can make us ask: this many times within a minute, whatever their tokens say. */
 const fetchesPerMinute = 6
 
-const Jwks = Schema.Struct({
-  keys: Schema.mutable(
-    Schema.Array(
-      Schema.mutable(
-        Schema.Struct({ kty: Schema.String }, Schema.Record({ key: Schema.String, value: Schema.Unknown }))
-      )
-    )
-  )
-})
+const Jwk = Schema.StructWithRest(Schema.Struct({ kty: Schema.mutableKey(Schema.String) }), [
+  Schema.Record(Schema.String, Schema.mutableKey(Schema.Unknown))
+])
+const decodeJwks = Schema.decodeUnknownSync(
+  Schema.fromJsonString(Schema.Struct({ keys: Schema.mutable(Schema.Array(Jwk)) }))
+)
 
 const fetchKeys = async (url: string): Promise<FindKey> => {
   const response = await fetch(url, {
@@ -34,7 +31,7 @@ const fetchKeys = async (url: string): Promise<FindKey> => {
   })
   const text = await response.text()
   if (!response.ok) throw new Error(`${url} answered ${response.status}`)
-  return createLocalJWKSet(Schema.decodeUnknownSync(Schema.parseJson(Jwks))(text))
+  return createLocalJWKSet(decodeJwks(text))
 }
 
 /** Finds the key that a token was signed with; fetches the set at first use, when it is stale, and for a new key. */

@@ -1,7 +1,7 @@
 /** Service keys: those of the environment, compared in constant time, and those of the table, looked up by their hash. */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from "node:crypto"
-import type * as SqlClient from "@effect/sql/SqlClient"
-import { Clock, Data, Deferred, Effect, FiberId, Redacted, Schema } from "effect"
+import { Clock, Data, Deferred, Effect, Redacted, Schema, Semaphore } from "effect"
+import type { SqlClient } from "effect/sql"
 import { Scope } from "../contract/scopes.ts"
 import { call } from "../database/call.ts"
 import { Overloaded, Unavailable } from "../database/errors.ts"
@@ -35,7 +35,7 @@ const AppKey = Schema.Struct({
 })
 export type AppKey = typeof AppKey.Type
 
-const Verdict = Schema.Union(AppKey, Schema.Struct({ status: Schema.Literal("unknown", "revoked", "expired") }))
+const Verdict = Schema.Union([AppKey, Schema.Struct({ status: Schema.Literals(["unknown", "revoked", "expired"]) })])
 type Verdict = typeof Verdict.Type
 
 /** One of MANA_SERVICE_KEY: it may do everything, for any app. */
@@ -94,75 +94,73 @@ interface Asked {
 }
 
 /** Looks keys up by their hash: each once at a time, few at once, and not again while an answer counts. */
-const makeLookup = (limits: Limits) =>
-  Effect.gen(function* () {
-    const database = yield* Effect.context<SqlClient.SqlClient>()
-    const permits = yield* Effect.makeSemaphore(limits.atOnce)
-    const good = new Map<string, Known>()
-    const bad = new Map<string, Known>()
-    const pending = new Map<string, Asked>()
+const makeLookup = Effect.fnUntraced(function* (limits: Limits) {
+  const database = yield* Effect.context<SqlClient.SqlClient>()
+  const permits = yield* Semaphore.make(limits.atOnce)
+  const good = new Map<string, Known>()
+  const bad = new Map<string, Known>()
+  const pending = new Map<string, Asked>()
 
-    const inTime = Effect.timeoutFail({
-      duration: `${limits.patience} seconds`,
-      onTimeout: () => new Unavailable({ cause: "looking a service key up took too long" })
-    })
-
-    /** What was asked last stands last; the oldest is forgotten where there are too many. */
-    const remember = (entries: Map<string, Known>, hash: string, known: Known) => {
-      entries.delete(hash)
-      entries.set(hash, known)
-      const [oldest] = entries.keys()
-      if (entries.size > limits.kept && oldest !== undefined) entries.delete(oldest)
-    }
-
-    const isFresh = (since: bigint, now: bigint, during: number) => now - since < BigInt(during) * 1_000_000_000n
-
-    const ask = (hash: string, asked: Asked) => {
-      const isLatest = () => pending.get(hash) === asked
-      return call("credits.service_key", Verdict, { hash }, { keyed: true }).pipe(
-        permits.withPermits(1),
-        inTime,
-        // Waiting for a permit ends, whoever asks.
-        Effect.interruptible,
-        Effect.provide(database),
-        Effect.tap((verdict) =>
-          Effect.sync(() => {
-            if (!isLatest()) return
-            good.delete(hash)
-            remember(verdict.status === "active" ? good : bad, hash, { since: asked.since, verdict })
-          })
-        ),
-        // It has no refusals.
-        Effect.catchTag("Refused", (refused) => Effect.die(refused)),
-        Effect.ensuring(
-          Effect.sync(() => {
-            if (isLatest()) pending.delete(hash)
-          })
-        ),
-        Effect.intoDeferred(asked.answer)
-      )
-    }
-
-    // Handlers of money can't be interrupted; waiting can.
-    const answerOf = ({ answer }: Asked) => inTime(Effect.interruptible(Deferred.await(answer)))
-
-    return (hash: string, isSuspect: () => boolean): Effect.Effect<Verdict, Unavailable | Overloaded> =>
-      Effect.flatMap(Clock.currentTimeNanos, (now): Effect.Effect<Verdict, Unavailable | Overloaded> => {
-        const known = good.get(hash)
-        if (known !== undefined && isFresh(known.since, now, limits.goodFor)) return Effect.succeed(known.verdict)
-        const refused = bad.get(hash)
-        if (refused !== undefined && isFresh(refused.since, now, limits.badFor)) return Effect.succeed(refused.verdict)
-        const underWay = pending.get(hash)
-        if (underWay !== undefined && isFresh(underWay.since, now, limits.patience)) return answerOf(underWay)
-        // Of an address that tries one after the other we look up none but what was good before.
-        if (known === undefined && isSuspect()) return Effect.succeed<Verdict>({ status: "unknown" })
-        if (pending.size >= limits.waiting) return new Overloaded()
-        const asked: Asked = { since: now, answer: Deferred.unsafeMake(FiberId.none) }
-        pending.set(hash, asked)
-        // Of nobody's request: others may wait for it too.
-        return Effect.zipRight(Effect.forkDaemon(ask(hash, asked)), answerOf(asked))
-      })
+  // Ends a wait for a permit or for an answer even where the caller can't be interrupted: what a time-out races is
+  // forked interruptible.
+  const inTime = Effect.timeoutOrElse({
+    duration: `${limits.patience} seconds`,
+    orElse: () => new Unavailable({ cause: "looking a service key up took too long" })
   })
+
+  /** What was asked last stands last; the oldest is forgotten where there are too many. */
+  const remember = (entries: Map<string, Known>, hash: string, known: Known) => {
+    entries.delete(hash)
+    entries.set(hash, known)
+    const [oldest] = entries.keys()
+    if (entries.size > limits.kept && oldest !== undefined) entries.delete(oldest)
+  }
+
+  const isFresh = (since: bigint, now: bigint, during: number) => now - since < BigInt(during) * 1_000_000_000n
+
+  const ask = (hash: string, asked: Asked) => {
+    const isLatest = () => pending.get(hash) === asked
+    return call("credits.service_key", Verdict, { hash }, { keyed: true }).pipe(
+      permits.withPermit,
+      inTime,
+      Effect.provide(database),
+      Effect.tap((verdict) =>
+        Effect.sync(() => {
+          if (!isLatest()) return
+          good.delete(hash)
+          remember(verdict.status === "active" ? good : bad, hash, { since: asked.since, verdict })
+        })
+      ),
+      // It has no refusals.
+      Effect.catchTag("Refused", (refused) => Effect.die(refused)),
+      Effect.ensuring(
+        Effect.sync(() => {
+          if (isLatest()) pending.delete(hash)
+        })
+      ),
+      Deferred.into(asked.answer)
+    )
+  }
+
+  const answerOf = ({ answer }: Asked) => inTime(Deferred.await(answer))
+
+  return (hash: string, isSuspect: () => boolean): Effect.Effect<Verdict, Unavailable | Overloaded> =>
+    Effect.flatMap(Clock.monotonicTimeNanos, (now): Effect.Effect<Verdict, Unavailable | Overloaded> => {
+      const known = good.get(hash)
+      if (known !== undefined && isFresh(known.since, now, limits.goodFor)) return Effect.succeed(known.verdict)
+      const refused = bad.get(hash)
+      if (refused !== undefined && isFresh(refused.since, now, limits.badFor)) return Effect.succeed(refused.verdict)
+      const underWay = pending.get(hash)
+      if (underWay !== undefined && isFresh(underWay.since, now, limits.patience)) return answerOf(underWay)
+      // Of an address that tries one after the other we look up none but what was good before.
+      if (known === undefined && isSuspect()) return Effect.succeed<Verdict>({ status: "unknown" })
+      if (pending.size >= limits.waiting) return new Overloaded()
+      const asked: Asked = { since: now, answer: Deferred.makeUnsafe() }
+      pending.set(hash, asked)
+      // Outlives the request that began it: others may wait for it too.
+      return Effect.andThen(Effect.forkDetach(ask(hash, asked)), answerOf(asked))
+    })
+})
 
 /** Makes the function that judges what a caller shows. */
 export const serviceKeys = (fromEnvironment: ReadonlyArray<Redacted.Redacted>, limits: Limits = usual) =>

@@ -68,7 +68,7 @@ export const tokenVerifier = (settings: TokenSettings) => {
   }
   return (token: string): Effect.Effect<VerifiedUser, InvalidToken | CannotVerify> =>
     Effect.tryPromise({ try: () => jwtVerify(token, keys, options), catch: (error) => error }).pipe(
-      Effect.catchAll(judged),
+      Effect.catch(judged),
       Effect.flatMap(({ payload }) => userOf(payload))
     )
 }

@@ -19,8 +19,7 @@ export const run = () =>
         connectTimeout: "5 seconds"
       })
     )
-    const console = yield* Effect.console
-    yield* migrate({ url: Redacted.value(url), log: (line) => console.unsafe.log(line) })
+    const console = yield* Console.Console
+    yield* migrate({ url: Redacted.value(url), log: (line) => console.log(line) })
     yield* Console.log("The database is migrated.")
-    return 0
   })

@@ -9,7 +9,7 @@ import { seal } from "../database/verify.ts"
 export const run = () =>
   Effect.gen(function* () {
     const url = yield* readDatabaseUrl
-    const sealed = yield* Effect.zipRight(fit, seal).pipe(
+    const sealed = yield* Effect.andThen(fit, seal).pipe(
       Effect.provide(
         database({
           url,
@@ -26,5 +26,4 @@ export const run = () =>
     yield* Console.error(
       `Seal ${sealed.seal} of ${sealed.sealedAt.toISOString()}: ${sealed.ledgerRows} ledger rows of ${sealed.users} users.`
     )
-    return 0
   })

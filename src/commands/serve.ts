@@ -1,4 +1,6 @@
 /** `serve`: the service in production. */
+// Before any of our schemas is made: each of them is compiled at its first use.
+import "effect/schema/SchemaJITCompiler/enable"
 import { Effect, Layer } from "effect"
 import { readSettings } from "../config.ts"
 import { jsonLogs } from "../logs.ts"

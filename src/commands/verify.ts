@@ -1,5 +1,4 @@
 /** `verify`: proves the books, for people and for jobs that watch over them. */
-import { parseArgs } from "node:util"
 import { Console, Data, Effect, Schema } from "effect"
 import { readDatabaseUrl } from "../config.ts"
 import { layer as database } from "../database/database.ts"
@@ -8,19 +7,19 @@ import { brokenInvariants, changedSinceSeal, Digest } from "../database/verify.t
 
 class Misunderstood extends Data.TaggedError("Misunderstood")<{ readonly message: string }> {}
 
-const readSeals = (args: ReadonlyArray<string>) =>
-  Effect.try({
-    try: () => parseArgs({ args: [...args], options: { seal: { type: "string", multiple: true } } }).values.seal ?? [],
-    catch: (error) => new Misunderstood({ message: error instanceof Error ? error.message : String(error) })
-  }).pipe(
-    Effect.flatMap(Schema.decodeUnknown(Schema.Array(Digest))),
-    Effect.catchTag("ParseError", () => new Misunderstood({ message: "A seal's digest is 64 hexadecimal digits." }))
+const readSeals = (seals: ReadonlyArray<string>) =>
+  Effect.mapError(
+    Schema.decodeEffect(Schema.Array(Digest))(seals),
+    () => new Misunderstood({ message: "A seal's digest is 64 hexadecimal digits." })
   )
 
-/** Prints each broken invariant, and what was rewritten of what the seals cover, and ends with 1; 0 when there is none. */
-export const run = (args: ReadonlyArray<string>) =>
+/**
+ * Prints each broken invariant, and each row that was rewritten since one of the seals. Succeeds with the exit code: 0
+ * when there is none, or 1. Fails when it couldn't check.
+ */
+export const run = (digests: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const seals = yield* readSeals(args)
+    const seals = yield* readSeals(digests)
     const url = yield* readDatabaseUrl
     const { broken, changed } = yield* Effect.gen(function* () {
       yield* fit

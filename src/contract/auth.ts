@@ -1,9 +1,7 @@
-/** Who may call: what a route asks for, and what its handler learns of the caller. */
-import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
-import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
-import * as OpenApi from "@effect/platform/OpenApi"
-import { Schema } from "effect"
-import { Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized } from "./errors.ts"
+/** Authentication of a request: the middlewares that endpoints name, and what each provides to its handlers. */
+import { Context } from "effect"
+import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
+import { Forbidden, ServiceUnavailable, TooManyRequests, Unauthorized } from "./problems.ts"
 
 /** A signed-in person, as their token says. */
 export interface User {
@@ -13,6 +11,21 @@ export interface User {
   readonly emailVerified: boolean | undefined
   readonly name: string | undefined
 }
+
+export class CurrentUser extends Context.Service<CurrentUser, User>()("mana/CurrentUser") {}
+
+/** A service, as its key says. */
+export interface Service {
+  /** As the ledger names it; idempotency keys are remembered per caller. */
+  readonly caller: string
+  readonly appId: string | undefined
+  /** Caller whose holds it may close: itself; undefined: any. */
+  readonly onlyOf: string | undefined
+  /** The key that debits and holds count against, where it has a daily cap. */
+  readonly serviceKeyId: string | undefined
+}
+
+export class CurrentService extends Context.Service<CurrentService, Service>()("mana/CurrentService") {}
 
 const bearer = HttpApiSecurity.bearer.pipe(
   HttpApiSecurity.annotate(OpenApi.Format, "JWT"),
@@ -27,30 +40,22 @@ const serviceKey = HttpApiSecurity.apiKey({ in: "header", key: "X-Service-Key" }
 )
 
 /** Any signed-in person. */
-export class UserAuth extends HttpApiMiddleware.Tag<UserAuth>()("mana/UserAuth", {
-  failure: Schema.Union(Unauthorized.schema, TooManyRequests.schema, ServiceUnavailable.schema),
+export class UserAuth extends HttpApiMiddleware.Service<UserAuth, { provides: CurrentUser }>()("mana/UserAuth", {
+  error: [Unauthorized, TooManyRequests, ServiceUnavailable],
   security: { bearer }
 }) {}
 
 /** A signed-in person whose token says `role: "admin"`. */
-export class AdminAuth extends HttpApiMiddleware.Tag<AdminAuth>()("mana/AdminAuth", {
-  failure: Schema.Union(Unauthorized.schema, Forbidden.schema, TooManyRequests.schema, ServiceUnavailable.schema),
+export class AdminAuth extends HttpApiMiddleware.Service<AdminAuth, { provides: CurrentUser }>()("mana/AdminAuth", {
+  error: [Unauthorized, Forbidden, TooManyRequests, ServiceUnavailable],
   security: { bearer }
 }) {}
 
-/** A service, as its key says. */
-export interface Service {
-  /** As the ledger names it; idempotency keys are remembered per caller. */
-  readonly caller: string
-  readonly appId: string | undefined
-  /** Whose holds it may close: its own, by the name of its caller; undefined: anybody's. */
-  readonly onlyOf: string | undefined
-  /** The key that debits and holds count against, where it has a daily cap. */
-  readonly serviceKeyId: string | undefined
-}
+/** A service whose key has the scope that the endpoint needs: see scopes.ts. */
+export class ServiceAuth extends HttpApiMiddleware.Service<ServiceAuth, { provides: CurrentService }>()(
+  "mana/ServiceAuth",
+  { error: [Unauthorized, Forbidden, TooManyRequests, ServiceUnavailable], security: { serviceKey } }
+) {}
 
-/** A service of ours, whose key has the scope that the endpoint needs: see scopes.ts. */
-export class ServiceAuth extends HttpApiMiddleware.Tag<ServiceAuth>()("mana/ServiceAuth", {
-  failure: Schema.Union(Unauthorized.schema, Forbidden.schema, ServiceUnavailable.schema),
-  security: { serviceKey }
-}) {}
+/** No credential asked for: requests are counted by the address they come from. */
+export class Public extends HttpApiMiddleware.Service<Public>()("mana/Public", { error: TooManyRequests }) {}

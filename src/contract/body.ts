@@ -1,10 +1,15 @@
-/** How large the body of a request may be. */
+/** Bodies: how large one may be, and what any route answers to a request that can't be read or carried out. */
 import { Context } from "effect"
+import { HttpApiMiddleware } from "effect/http-api"
+import { InternalError, InvalidRequest, PayloadTooLarge, ServiceUnavailable, TooManyRequests } from "./problems.ts"
 
 /** On an endpoint, in bytes; 64 KiB where it says nothing. */
-export class MaxBodyBytes extends Context.Reference<MaxBodyBytes>()("mana/MaxBodyBytes", {
-  defaultValue: () => 64 * 1024
-}) {}
+export const MaxBodyBytes = Context.Reference<number>("mana/MaxBodyBytes", { defaultValue: () => 64 * 1024 })
 
 /** For the few routes that take many things at once, or what isn't ours to bound. */
 export const largeBodyBytes = 1024 * 1024
+
+/** Reads bodies within their bound and answers malformed requests; on every endpoint. */
+export class RequestProblems extends HttpApiMiddleware.Service<RequestProblems>()("mana/RequestProblems", {
+  error: [InvalidRequest, PayloadTooLarge, TooManyRequests, ServiceUnavailable, InternalError]
+}) {}

@@ -1,9 +1,26 @@
 /** Internal credits: what a service may do for any user. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ServiceAuth } from "./auth.ts"
+import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
+import {
+  always,
+  amount,
+  appId,
+  description,
+  idempotencyKey,
+  input,
+  optional,
+  text,
+  userId,
+  uuid,
+  whole,
+  wireTime
+} from "./fields.ts"
+import { moneyHeaders, serviceHeaders } from "./headers.ts"
+import { Idempotency } from "./idempotency.ts"
+import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
+import { metadata } from "./metadata.ts"
 import {
   DailyCapReached,
   IdempotencyKeyReused,
@@ -13,89 +30,69 @@ import {
   ReservationClosed,
   ReservationNotFound,
   TransactionNotFound
-} from "./errors.ts"
-import {
-  amount,
-  appId,
-  input,
-  description,
-  idempotencyKey,
-  optional,
-  text,
-  userId,
-  uuid,
-  whole,
-  wireTime
-} from "./fields.ts"
-import { keyHeaders, serviceHeaders } from "./headers.ts"
-import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
-import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
-import { metadata } from "./metadata.ts"
+} from "./problems.ts"
 import { queryTime } from "./query.ts"
 import { needs } from "./scopes.ts"
 
 /** One of many debits: what `use` takes. */
-export const Debit = Schema.Struct({ userId, ...debit }).annotations({ identifier: "Debit" })
+export const Debit = Schema.Struct({ userId, ...debit }).annotate({ identifier: "Debit", message: "must be an object" })
 
 /** A key of a whole batch, in characters: `/999` comes behind it. */
 export const batchKeyLength = 251
 
-/** Each item is judged by itself, so that a malformed one spoils no other. */
-const items = Schema.Array(Schema.Unknown.annotations({ jsonSchema: { $ref: "#/components/schemas/Debit" } }))
-  .pipe(Schema.filter((list) => list.length >= 1 && list.length <= 1000))
-  .annotations({
-    message: () => ({ message: "must be an array of 1 to 1000 debits", override: true }),
-    jsonSchema: { type: "array", items: { $ref: "#/components/schemas/Debit" }, minItems: 1, maxItems: 1000 }
-  })
+const notABatch = "must be an array of 1 to 1000 debits"
+
+/** Each item is judged by itself, so that a malformed one spoils no other; the document says what one is. */
+const items = Schema.Array(Schema.Unknown)
+  .annotate({ message: notABatch })
+  .check(
+    Schema.makeFilter((list: ReadonlyArray<unknown>) => list.length >= 1 && list.length <= 1000, {
+      message: notABatch,
+      toJsonSchema: () => ({ minItems: 1, maxItems: 1000, items: { $ref: "#/components/schemas/Debit" } })
+    })
+  )
 
 export const UsedOne = Schema.Struct({ ok: Schema.Literal(true), ...debited })
 
-export const RefusedOne = Schema.Struct({
-  ok: Schema.Literal(false),
-  error: Schema.Union(
-    InvalidRequest.schema,
-    InsufficientCredits.schema,
-    IdempotencyKeyReused.schema,
-    DailyCapReached.schema
-  )
-})
+/** The problems of one item of a batch. */
+export const itemProblems = [InvalidRequest, InsufficientCredits, IdempotencyKeyReused, DailyCapReached] as const
 
-const moneyHeaders = Schema.Struct({ ...keyHeaders, ...serviceHeaders })
-const headers = Schema.Struct(serviceHeaders)
+export const RefusedOne = Schema.Struct({ ok: Schema.Literal(false), error: Schema.Union(itemProblems) })
 
 export const internalCredits = HttpApiGroup.make("internalCredits")
   .add(
-    HttpApiEndpoint.get("balance", "/balance/:userId")
-      .setPath(Schema.Struct({ userId }))
-      .setUrlParams(input({ at: Schema.optional(queryTime) }))
-      .setHeaders(headers)
-      .addSuccess(Balance)
-      .annotateContext(needs("read"))
+    HttpApiEndpoint.get("balance", "/balance/:userId", {
+      params: { userId },
+      query: { at: Schema.optionalKey(queryTime) },
+      headers: serviceHeaders,
+      success: Balance
+    })
+      .annotateMerge(needs("read"))
       .annotate(OpenApi.Summary, "A user's balance, now or at a time")
   )
   .add(
-    HttpApiEndpoint.post("use", "/use")
-      .setPayload(input({ userId, ...debit }))
-      .setHeaders(moneyHeaders)
-      .addSuccess(Debited)
-      .addError(InsufficientCredits.schema)
-      .addError(IdempotencyKeyReused.schema)
-      .addError(DailyCapReached.schema)
-      .annotateContext(needs("use"))
+    HttpApiEndpoint.post("use", "/use", {
+      payload: input({ userId, ...debit }),
+      headers: moneyHeaders,
+      success: Debited,
+      error: [InsufficientCredits, IdempotencyKeyReused, DailyCapReached]
+    })
+      .annotateMerge(needs("use"))
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Spend a user's credits: an amount, or the price of an operation")
   )
   .add(
-    HttpApiEndpoint.post("useBatch", "/use-batch")
-      .setPayload(
-        input({
-          items,
-          idempotencyKey: optional(text(batchKeyLength, "Of all items that have none of their own; see there"))
-        })
-      )
-      .setHeaders(moneyHeaders)
-      .addSuccess(Schema.Struct({ results: Schema.Array(Schema.Union(UsedOne, RefusedOne)) }))
+    HttpApiEndpoint.post("useBatch", "/use-batch", {
+      payload: input({
+        items,
+        idempotencyKey: optional(text(batchKeyLength, "Of all items that have none of their own; see there"))
+      }),
+      headers: moneyHeaders,
+      success: Schema.Struct({ results: Schema.Array(Schema.Union([UsedOne, RefusedOne])) })
+    })
       .annotate(MaxBodyBytes, largeBodyBytes)
-      .annotateContext(needs("use"))
+      .annotateMerge(needs("use"))
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Many debits at once, each its own outcome")
       .annotate(
         OpenApi.Description,
@@ -105,106 +102,100 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       )
   )
   .add(
-    HttpApiEndpoint.post("refund", "/refund")
-      .setPayload(
-        input({
-          userId,
-          amount,
-          description,
-          appId: optional(appId),
-          metadata: optional(metadata),
-          transactionId: optional(uuid),
-          idempotencyKey: optional(idempotencyKey)
-        })
-      )
-      .setHeaders(moneyHeaders)
-      .addSuccess(
-        Schema.Struct({
-          success: Schema.Literal(true),
-          transaction: Transaction,
-          newBalance: Schema.Struct({ balance: spendable })
-        })
-      )
-      .addError(TransactionNotFound.schema)
-      .addError(IdempotencyKeyReused.schema)
-      .addError(RefundExceedsCharge.schema)
-      .annotateContext(needs("refund"))
+    HttpApiEndpoint.post("refund", "/refund", {
+      payload: input({
+        userId,
+        amount,
+        description,
+        appId: optional(appId),
+        metadata: optional(metadata),
+        transactionId: optional(uuid),
+        idempotencyKey: optional(idempotencyKey)
+      }),
+      headers: moneyHeaders,
+      success: Schema.Struct({
+        success: always(true),
+        transaction: Transaction,
+        newBalance: Schema.Struct({ balance: spendable })
+      }),
+      error: [TransactionNotFound, IdempotencyKeyReused, RefundExceedsCharge]
+    })
+      .annotateMerge(needs("refund"))
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Give credits back, freely or against a charge")
   )
   .add(
-    HttpApiEndpoint.post("grant", "/grant")
-      .setPayload(
-        input({
-          userId,
-          amount,
-          reason: text(64),
-          referenceId: text(128, "What the grant is for; the same one never grants twice"),
-          description: optional(description)
-        })
-      )
-      .setHeaders(headers)
-      .addSuccess(
-        Schema.Struct({
-          ok: Schema.Literal(true),
-          alreadyGranted: Schema.Boolean,
-          newBalance: spendable,
-          transactionId: uuid
-        })
-      )
-      .annotateContext(needs("grant"))
+    HttpApiEndpoint.post("grant", "/grant", {
+      payload: input({
+        userId,
+        amount,
+        reason: text(64),
+        referenceId: text(128, "What the grant is for; the same one never grants twice"),
+        description: optional(description)
+      }),
+      headers: serviceHeaders,
+      success: Schema.Struct({
+        ok: always(true),
+        alreadyGranted: Schema.Boolean,
+        newBalance: spendable,
+        transactionId: uuid
+      })
+    })
+      .annotateMerge(needs("grant"))
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Give credits, once per user and reference")
   )
   .add(
-    HttpApiEndpoint.post("init", "/init")
-      .setPayload(input({ userId }))
-      .setHeaders(headers)
-      .addSuccess(Balance)
-      .annotateContext(needs("init"))
+    HttpApiEndpoint.post("init", "/init", {
+      payload: input({ userId }),
+      headers: serviceHeaders,
+      success: Balance
+    })
+      .annotateMerge(needs("init"))
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Open an account; an open one stays as it is")
   )
   .add(
-    HttpApiEndpoint.post("reserve", "/reserve")
-      .setPayload(
-        input({
-          userId,
-          ...charge,
-          reason: text(200),
-          expiresInSeconds: optional(whole(1, 2_592_000, "86400 (a day) if left out; at most 30 days")),
-          idempotencyKey: optional(idempotencyKey)
-        })
-      )
-      .setHeaders(moneyHeaders)
-      .addSuccess(Schema.Struct({ reservationId: uuid, balance: spendable, expiresAt: wireTime }))
-      .addError(InsufficientCredits.schema)
-      .addError(IdempotencyKeyReused.schema)
-      .addError(DailyCapReached.schema)
-      .annotateContext(needs("reserve"))
+    HttpApiEndpoint.post("reserve", "/reserve", {
+      payload: input({
+        userId,
+        ...charge,
+        reason: text(200),
+        expiresInSeconds: optional(whole(1, 2_592_000, "86400 (a day) if left out; at most 30 days")),
+        idempotencyKey: optional(idempotencyKey)
+      }),
+      headers: moneyHeaders,
+      success: Schema.Struct({ reservationId: uuid, balance: spendable, expiresAt: wireTime }),
+      error: [InsufficientCredits, IdempotencyKeyReused, DailyCapReached]
+    })
+      .annotateMerge(needs("reserve"))
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Hold credits for a call that will cost money")
   )
   .add(
-    HttpApiEndpoint.post("commit", "/commit")
-      .setPayload(
-        input({
-          reservationId: uuid,
-          amount: optional(whole(1, 1_000_000_000, "Less than was held: the rest is set free")),
-          description: optional(description)
-        })
-      )
-      .setHeaders(headers)
-      .addSuccess(Schema.Struct({ success: Schema.Literal(true), transactionId: uuid, balance: spendable }))
-      .addError(ReservationNotFound.schema)
-      .addError(ReservationClosed.schema)
-      .annotateContext(needs("reserve"))
+    HttpApiEndpoint.post("commit", "/commit", {
+      payload: input({
+        reservationId: uuid,
+        amount: optional(whole(1, 1_000_000_000, "Less than was held: the rest is set free")),
+        description: optional(description)
+      }),
+      headers: serviceHeaders,
+      success: Schema.Struct({ success: always(true), transactionId: uuid, balance: spendable }),
+      error: [ReservationNotFound, ReservationClosed]
+    })
+      .annotateMerge(needs("reserve"))
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Charge what was held")
   )
   .add(
-    HttpApiEndpoint.post("refundReservation", "/refund-reservation")
-      .setPayload(input({ reservationId: uuid }))
-      .setHeaders(headers)
-      .addSuccess(Schema.Struct({ success: Schema.Literal(true), balance: spendable }))
-      .addError(ReservationNotFound.schema)
-      .addError(ReservationClosed.schema)
-      .annotateContext(needs("reserve"))
+    HttpApiEndpoint.post("refundReservation", "/refund-reservation", {
+      payload: input({ reservationId: uuid }),
+      headers: serviceHeaders,
+      success: Schema.Struct({ success: always(true), balance: spendable }),
+      error: [ReservationNotFound, ReservationClosed]
+    })
+      .annotateMerge(needs("reserve"))
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Set a hold free")
   )
   .middleware(ServiceAuth)

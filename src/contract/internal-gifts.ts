@@ -1,29 +1,25 @@
 /** Internal gifts: what the auth service asks for somebody who has just registered. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ServiceAuth } from "./auth.ts"
-import { credits, input, text, userId } from "./fields.ts"
+import { count, credits, input, text, userId } from "./fields.ts"
 import { serviceHeaders } from "./headers.ts"
 import { needs } from "./scopes.ts"
 
-const count = Schema.Number.annotations({ jsonSchema: { type: "integer" } })
-
-export const PendingRedeemed = Schema.Struct({
-  redeemed: count.annotations({ description: "Gifts really redeemed" }),
-  totalCredits: credits(),
-  failed: count.annotations({ description: "Gifts that stay open, since something went wrong with them" }),
-  more: Schema.Boolean.annotations({ description: "Whether there are gifts left: 100 are redeemed at a time" })
-})
-
 export const internalGifts = HttpApiGroup.make("internalGifts")
   .add(
-    HttpApiEndpoint.post("redeemPending", "/redeem-pending")
-      .setPayload(input({ userId, email: text(254, "Verified: every open gift for it is paid to the user") }))
-      .setHeaders(Schema.Struct(serviceHeaders))
-      .addSuccess(PendingRedeemed)
-      .annotateContext(needs("gifts"))
+    // Not repeated after a lost connection: the second answer would say that there was nothing to redeem.
+    HttpApiEndpoint.post("redeemPending", "/redeem-pending", {
+      payload: input({ userId, email: text(254, "Verified: every open gift for it is paid to the user") }),
+      headers: serviceHeaders,
+      success: Schema.Struct({
+        redeemed: count("Gifts really redeemed"),
+        totalCredits: credits(),
+        failed: count("Gifts that stay open, since something went wrong with them"),
+        more: Schema.Boolean.annotate({ description: "Whether there are gifts left: 100 are redeemed at a time" })
+      })
+    })
+      .annotateMerge(needs("gifts"))
       .annotate(OpenApi.Summary, "Redeem all gifts that wait for an e-mail address")
   )
   .middleware(ServiceAuth)

@@ -1,41 +1,36 @@
-/** Internal sync: for services of ours, and the charge run by hand. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
+/** Internal sync: for services, and the charge run by hand. */
 import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ServiceAuth } from "./auth.ts"
-import { userId } from "./fields.ts"
+import { count, userId } from "./fields.ts"
 import { serviceHeaders } from "./headers.ts"
+import { Idempotency } from "./idempotency.ts"
 import { needs } from "./scopes.ts"
 import { SyncStatus } from "./sync.ts"
 
-const periods = (meaning: string) =>
-  Schema.Number.annotations({ jsonSchema: { type: "integer", description: meaning } })
-
 /** What a charge run did. */
 export const ChargeRun = Schema.Struct({
-  charged: periods("Periods charged"),
-  paused: periods("Subscriptions paused for want of credits"),
-  errors: periods("Subscriptions that can't be charged for another reason; tried again later"),
-  total: periods("All of them")
-}).annotations({ identifier: "ChargeRun" })
-
-const headers = Schema.Struct(serviceHeaders)
+  charged: count("Periods charged"),
+  paused: count("Subscriptions paused for want of credits"),
+  errors: count("Subscriptions that can't be charged for another reason; tried again later"),
+  total: count("All of them")
+}).annotate({ identifier: "ChargeRun" })
 
 export const internalSync = HttpApiGroup.make("internalSync")
   .add(
-    HttpApiEndpoint.get("status", "/status/:userId")
-      .setPath(Schema.Struct({ userId }))
-      .setHeaders(headers)
-      .addSuccess(SyncStatus)
-      .annotateContext(needs("read"))
+    HttpApiEndpoint.get("status", "/status/:userId", {
+      params: { userId },
+      headers: serviceHeaders,
+      success: SyncStatus
+    })
+      .annotateMerge(needs("read"))
       .annotate(OpenApi.Summary, "Whether a user's sync is on")
   )
   .add(
-    HttpApiEndpoint.post("chargeRecurring", "/charge-recurring")
-      .setHeaders(headers)
-      .addSuccess(ChargeRun)
-      .annotateContext(needs("sync"))
+    // Sent again after a lost connection it can't charge a period twice.
+    HttpApiEndpoint.post("chargeRecurring", "/charge-recurring", { headers: serviceHeaders, success: ChargeRun })
+      .annotateMerge(needs("sync"))
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Charge what is due now, as the clock does every hour")
   )
   .middleware(ServiceAuth)

@@ -1,6 +1,7 @@
 /** A row of the ledger, a balance, and what a debit answers: shared by personal and internal routes. */
 import { Schema } from "effect"
 import {
+  always,
   amount,
   appId,
   credits,
@@ -32,9 +33,9 @@ export const Transaction = Schema.Struct({
   relatedTransactionId: Schema.NullOr(uuid),
   createdAt: wireTime,
   completedAt: wireTime
-}).annotations({ identifier: "Transaction" })
+}).annotate({ identifier: "Transaction" })
 
-/** What an answer calls `balance`: holds taken off. */
+/** What a response calls `balance`: holds taken off. */
 export const spendable = credits("Credits that can be spent now")
 
 export const Balance = Schema.Struct({
@@ -43,7 +44,7 @@ export const Balance = Schema.Struct({
   debt: credits(),
   totalEarned: credits(),
   totalSpent: credits()
-}).annotations({ identifier: "Balance" })
+}).annotate({ identifier: "Balance" })
 
 /** What to charge: an amount, or an operation of the price list in its place. */
 export const charge = {
@@ -52,7 +53,7 @@ export const charge = {
   quantity: optional(quantity)
 }
 
-/** One debit, whoever asks for it. */
+/** One debit, as a person or a service asks for it. */
 export const debit = {
   ...charge,
   appId,
@@ -67,6 +68,4 @@ export const debited = {
   newBalance: Schema.Struct({ balance: spendable, totalSpent: credits() })
 }
 
-export const Debited = Schema.Struct({ success: Schema.Literal(true), ...debited }).annotations({
-  identifier: "Debited"
-})
+export const Debited = Schema.Struct({ success: always(true), ...debited }).annotate({ identifier: "Debited" })

@@ -22,14 +22,12 @@ export const jsonFault = (value: unknown): string | undefined => {
   return undefined
 }
 
-const metadataFault = (value: unknown) =>
-  typeof value !== "object" || value === null || Array.isArray(value) ? "must be a JSON object" : jsonFault(value)
+const object = Schema.Record(Schema.String, Schema.Unknown)
 
 // Its size is for SQL to judge, which writes it.
-export const metadata = Schema.Object.pipe(Schema.filter((value) => metadataFault(value) === undefined)).annotations({
-  message: ({ actual }) => ({ message: metadataFault(actual) ?? "must be a JSON object", override: true }),
-  jsonSchema: { type: "object", description: "At most 8 KiB of JSON" }
-})
+export const metadata = object
+  .annotate({ message: "must be a JSON object", description: "At most 8 KiB of JSON" })
+  .check(Schema.makeFilter(jsonFault))
 
-/** The same in an answer. */
-export const keptMetadata = Schema.NullOr(Schema.Object.annotations({ jsonSchema: { type: "object" } }))
+/** The same in a response. */
+export const keptMetadata = Schema.NullOr(object)

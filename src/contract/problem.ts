@@ -1,71 +1,54 @@
-/** What an error looks like on the wire: RFC 9457, with the fields that clients of ours have always read. */
-import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+/** What an error looks like on the wire: RFC 9457, with the fields that existing clients read. */
 import { Schema } from "effect"
+import { HttpApiError } from "effect/http-api"
 
-export const problemContentType = "application/problem+json"
-
-// A fixed address: the same error is the same `type` on every installation. The page explains it.
+/** A fixed address: the same problem has the same `type` on every installation. The page explains it. */
 const documentation = "https://credits.mana.how/docs"
 
 const shared = {
-  type: Schema.String,
-  title: Schema.String,
-  status: Schema.Number,
-  detail: Schema.String.annotations({ description: "What happened and what to do next" }),
-  message: Schema.String.annotations({ description: "The same as detail" })
+  detail: Schema.String.annotate({ description: "What happened and what to do next" }),
+  /** Encoded only: the class answers `message` with its detail. */
+  message: Schema.optionalKey(Schema.String.annotate({ description: "The same as detail" }))
 }
 
-/** What every error has. In code it is told by `_tag`, on the wire the same text is `code`. */
-export const Problem = Schema.Struct({
-  _tag: Schema.String,
-  ...shared,
-  retryAfterSeconds: Schema.optional(Schema.Number)
-})
-export type Problem = typeof Problem.Type
+/**
+ * Declares one kind of problem: its code (on the wire) and tag (in code), status, title, the facts it carries, and the
+ * SQLSTATEs of sql/errors.md that become it. A route answers with a SQLSTATE only where its endpoint declares the problem.
+ */
+export const problem =
+  <Self>() =>
+  <const Code extends string, const Status extends number, const Facts extends Schema.Struct.Fields>(
+    code: Code,
+    status: Status,
+    title: string,
+    facts: Facts,
+    sqlstates: ReadonlyArray<string> = []
+  ) => {
+    const type: string = `${documentation}#${code}`
+    return HttpApiError.Problem<Self>()(
+      code,
+      { type, status, title },
+      { ...shared, code: Schema.tag(code), ...facts },
+      {
+        identifier: code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+        fixed: { type, code },
+        sqlstates
+      }
+    )
+  }
 
-/** One kind of error: its code, its status, the facts it carries. */
-export interface ProblemKind {
-  readonly code: string
-  readonly status: number
-  readonly title: string
-  readonly schema: Schema.Schema.AnyNoContext
+/** The SQLSTATEs that become this problem. */
+export const sqlstatesOf = (schema: Schema.Top): ReadonlyArray<string> => {
+  const sqlstates = Schema.resolveAnnotations(schema)?.["sqlstates"]
+  return Array.isArray(sqlstates) ? sqlstates : []
 }
 
-export type ProblemOf<Kind extends ProblemKind> = Schema.Schema.Type<Kind["schema"]>
-
-/** Declares a kind of error. */
-export const problem = <const Code extends string, Facts extends Schema.Struct.Fields>(
-  status: number,
-  code: Code,
-  title: string,
-  facts: Facts
-) => ({
-  code,
-  status,
-  title,
-  schema: Schema.Struct({
-    ...shared,
-    _tag: Schema.Literal(code).pipe(Schema.propertySignature, Schema.fromKey("code")),
-    ...facts
-  }).annotations({
-    identifier: code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-    description: title,
-    ...HttpApiSchema.annotations({ status })
-  })
-})
-
-/** An error of a kind, with the facts that its schema asks for. */
-export const makeProblem = <Kind extends ProblemKind>(
-  kind: Kind,
+/** A problem with the facts that SQL gave; it throws where one that the problem carries is missing. */
+export const makeProblem = <A, I>(
+  schema: Schema.Codec<A, I>,
   detail: string,
-  facts: Readonly<Record<string, unknown>> = {}
-): ProblemOf<Kind> =>
-  Schema.decodeUnknownSync(kind.schema)({
-    ...facts,
-    type: `${documentation}#${kind.code}`,
-    title: kind.title,
-    status: kind.status,
-    detail,
-    code: kind.code,
-    message: detail
-  })
+  facts: Readonly<Record<string, unknown>>
+) => {
+  const fixed = Schema.resolveAnnotations(schema)?.["fixed"]
+  return Schema.decodeUnknownSync(schema)(Object.assign({}, facts, fixed, { detail }))
+}

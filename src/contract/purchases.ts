@@ -1,9 +1,11 @@
-/** Buying credits: for a signed-in person, but for the list of what there is. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
+/** Buying credits: for a signed-in person, but for the list of packages. */
 import { Schema } from "effect"
-import { UserAuth } from "./auth.ts"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { Public, UserAuth } from "./auth.ts"
+import { count, credits, idempotencyKey, input, optional, text, uuid, wireTime } from "./fields.ts"
+import { keyHeaders } from "./headers.ts"
+import { Idempotency } from "./idempotency.ts"
+import { keptMetadata } from "./metadata.ts"
 import {
   IdempotencyKeyReused,
   PackageInactive,
@@ -12,13 +14,9 @@ import {
   PurchaseClosed,
   PurchaseNotFound,
   TooManyRequests
-} from "./errors.ts"
-import { credits, idempotencyKey, input, optional, text, uuid, wireTime } from "./fields.ts"
-import { keyHeaders } from "./headers.ts"
-import { keptMetadata } from "./metadata.ts"
+} from "./problems.ts"
 
-const euroCents = (meaning = "Euro cents") =>
-  Schema.Number.annotations({ jsonSchema: { type: "integer", description: meaning } })
+const euroCents = (description = "Euro cents") => count(description)
 
 export const Package = Schema.Struct({
   id: Schema.String,
@@ -28,23 +26,23 @@ export const Package = Schema.Struct({
   priceEuroCents: euroCents(),
   stripePriceId: Schema.NullOr(Schema.String),
   active: Schema.Boolean,
-  sortOrder: Schema.Number.annotations({ jsonSchema: { type: "integer" } }),
+  sortOrder: count(),
   metadata: keptMetadata
-}).annotations({ identifier: "Package" })
+}).annotate({ identifier: "Package" })
 
 export const Purchase = Schema.Struct({
   id: uuid,
   packageId: Schema.String,
   credits: credits("Credits bought"),
   priceEuroCents: euroCents(),
-  status: Schema.Literal("pending", "completed", "failed", "cancelled", "refunded"),
+  status: Schema.Literals(["pending", "completed", "failed", "cancelled", "refunded"]),
   createdAt: wireTime,
   completedAt: Schema.NullOr(wireTime),
   refundedEuroCents: euroCents("Euro cents given back"),
   disputedEuroCents: euroCents("Euro cents that the payer's bank took back"),
-  dispute: Schema.NullOr(Schema.Literal("open", "closed", "lost", "won")),
+  dispute: Schema.NullOr(Schema.Literals(["open", "closed", "lost", "won"])),
   creditsKept: credits("Credits that what is left of the payment pays for")
-}).annotations({ identifier: "Purchase" })
+}).annotate({ identifier: "Purchase" })
 
 /** Where the buyer comes back to. Whether its origin is one of ours is for the handler to say. */
 const returnUrl = text(2000, "Its origin is one of CORS_ORIGINS")
@@ -53,39 +51,41 @@ export const Purchasing = Schema.Struct({
   purchaseId: uuid,
   amount: euroCents("Euro cents to pay"),
   credits: credits("Credits to come"),
-  clientSecret: Schema.optional(
-    Schema.String.annotations({ description: "Of the PaymentIntent, for Stripe's elements in the app" })
+  clientSecret: Schema.optionalKey(
+    Schema.String.annotate({ description: "Of the PaymentIntent, for Stripe's elements in the app" })
   ),
-  checkoutUrl: Schema.optional(
-    Schema.String.annotations({ description: "Stripe's own page, where both URLs were given" })
+  checkoutUrl: Schema.optionalKey(
+    Schema.String.annotate({ description: "Stripe's own page, where both URLs were given" })
   )
-}).annotations({ identifier: "Purchasing" })
+}).annotate({ identifier: "Purchasing" })
 
 export const purchases = HttpApiGroup.make("purchases")
   .add(
-    HttpApiEndpoint.get("packages", "/packages")
-      .addSuccess(Schema.Array(Package))
+    HttpApiEndpoint.get("packages", "/packages", { success: Schema.Array(Package) })
+      .middleware(Public)
       .annotate(OpenApi.Summary, "What can be bought")
   )
   .add(
-    HttpApiEndpoint.post("purchase", "/purchase")
-      .setPayload(
-        input({
-          packageId: text(64),
-          successUrl: optional(returnUrl),
-          cancelUrl: optional(returnUrl),
-          idempotencyKey: optional(idempotencyKey)
-        })
-      )
-      .setHeaders(Schema.Struct(keyHeaders))
-      .addSuccess(Purchasing)
-      .addError(PackageNotFound.schema)
-      .addError(PackageInactive.schema)
-      .addError(PurchaseClosed.schema)
-      .addError(TooManyRequests.schema)
-      .addError(IdempotencyKeyReused.schema)
-      .addError(PaymentsNotConfigured.schema)
+    HttpApiEndpoint.post("purchase", "/purchase", {
+      payload: input({
+        packageId: text(64),
+        successUrl: optional(returnUrl),
+        cancelUrl: optional(returnUrl),
+        idempotencyKey: optional(idempotencyKey)
+      }),
+      headers: keyHeaders,
+      success: Purchasing,
+      error: [
+        PackageNotFound,
+        PackageInactive,
+        PurchaseClosed,
+        TooManyRequests,
+        IdempotencyKeyReused,
+        PaymentsNotConfigured
+      ]
+    })
       .middleware(UserAuth)
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Begin to buy a package, by card or SEPA debit")
       .annotate(
         OpenApi.Description,
@@ -94,16 +94,16 @@ export const purchases = HttpApiGroup.make("purchases")
       )
   )
   .add(
-    HttpApiEndpoint.get("purchases", "/purchases")
-      .addSuccess(Schema.Array(Purchase))
+    HttpApiEndpoint.get("purchases", "/purchases", { success: Schema.Array(Purchase) })
       .middleware(UserAuth)
       .annotate(OpenApi.Summary, "The latest 200 purchases, newest first")
   )
   .add(
-    HttpApiEndpoint.get("purchaseById", "/purchase/:id")
-      .setPath(Schema.Struct({ id: uuid }))
-      .addSuccess(Purchase)
-      .addError(PurchaseNotFound.schema)
+    HttpApiEndpoint.get("purchaseById", "/purchase/:id", {
+      params: { id: uuid },
+      success: Purchase,
+      error: PurchaseNotFound
+    })
       .middleware(UserAuth)
       .annotate(OpenApi.Summary, "How a purchase stands")
   )

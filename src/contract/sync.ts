@@ -1,23 +1,19 @@
 /** Cloud Sync, paid in credits: what an app asks for the signed-in person. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { UserAuth } from "./auth.ts"
-import { IdempotencyKeyReused, InsufficientCredits, SyncAlreadyActive, SyncGifted, SyncNotActive } from "./errors.ts"
-import { credits, idempotencyKey, input, oneOf, optional, wireTime } from "./fields.ts"
+import { always, credits, idempotencyKey, input, oneOf, optional, wireTime } from "./fields.ts"
 import { keyHeaders } from "./headers.ts"
+import { Idempotency } from "./idempotency.ts"
+import { IdempotencyKeyReused, InsufficientCredits, SyncAlreadyActive, SyncGifted, SyncNotActive } from "./problems.ts"
 
 export const interval = oneOf("monthly", "quarterly", "yearly")
 
-const time = (meaning: string) => Schema.NullOr(wireTime).annotations({ description: meaning })
+const time = (description: string) => Schema.NullOr(wireTime).annotate({ description })
 
-const autoResume = Schema.Boolean.annotations({
-  message: () => ({ message: "must be true or false", override: true }),
-  jsonSchema: {
-    type: "boolean",
-    description: "Goes on by itself when credits arrive after they ran out; false until chosen"
-  }
+const autoResume = Schema.Boolean.annotate({
+  message: "must be true or false",
+  description: "Goes on by itself when credits arrive after they ran out; false until chosen"
 })
 
 /** Whether sync is on, and how it goes on. */
@@ -32,49 +28,36 @@ export const status = {
   autoResume
 }
 
-export const SyncStatus = Schema.Struct(status).annotations({ identifier: "SyncStatus" })
+export const SyncStatus = Schema.Struct(status).annotate({ identifier: "SyncStatus" })
 
-/** What opening or resuming a subscription answers. */
-export const activated = {
-  active: Schema.Literal(true),
-  interval,
-  nextChargeAt: wireTime,
-  amountCharged: credits("Credits taken just now; 0 inside a period paid before"),
-  autoResume
-}
-
-export const deactivated = { active: Schema.Literal(false), paidUntil: time("What is paid for stays paid") }
-
-export const changed = {
-  interval,
-  amountCharged: credits("Credits taken at effectiveAt and from then on, none before"),
-  effectiveAt: time("The next charge; null while paused: when sync goes on"),
-  autoResume
-}
-
-const success = { success: Schema.Literal(true) }
+const success = { success: always(true) }
 
 export const sync = HttpApiGroup.make("sync")
   .add(
-    HttpApiEndpoint.get("status", "/status")
-      .addSuccess(SyncStatus)
-      .annotate(OpenApi.Summary, "Whether sync is on, and until when; off and monthly for a new user")
+    HttpApiEndpoint.get("status", "/status", { success: SyncStatus }).annotate(
+      OpenApi.Summary,
+      "Whether sync is on, and until when; off and monthly for a new user"
+    )
   )
   .add(
-    HttpApiEndpoint.post("activate", "/activate")
-      .setPayload(
-        input({
-          interval: optional(interval.annotations({ description: "monthly if left out" })),
-          autoResume: optional(autoResume),
-          idempotencyKey: optional(idempotencyKey)
-        })
-      )
-      .setHeaders(Schema.Struct(keyHeaders))
-      .addSuccess(Schema.Struct({ ...success, ...activated }))
-      .addError(InsufficientCredits.schema)
-      .addError(IdempotencyKeyReused.schema)
-      .addError(SyncAlreadyActive.schema)
-      .addError(SyncGifted.schema)
+    HttpApiEndpoint.post("activate", "/activate", {
+      payload: input({
+        interval: optional(interval.annotate({ description: "monthly if left out" })),
+        autoResume: optional(autoResume),
+        idempotencyKey: optional(idempotencyKey)
+      }),
+      headers: keyHeaders,
+      success: Schema.Struct({
+        ...success,
+        active: Schema.Literal(true),
+        interval,
+        nextChargeAt: wireTime,
+        amountCharged: credits("Credits taken just now; 0 inside a period paid before"),
+        autoResume
+      }),
+      error: [InsufficientCredits, IdempotencyKeyReused, SyncAlreadyActive, SyncGifted]
+    })
+      .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Turn sync on, or on again after it paused")
       .annotate(
         OpenApi.Description,
@@ -82,18 +65,28 @@ export const sync = HttpApiGroup.make("sync")
       )
   )
   .add(
-    HttpApiEndpoint.post("deactivate", "/deactivate")
-      .addSuccess(Schema.Struct({ ...success, ...deactivated }))
-      .addError(SyncNotActive.schema)
-      .addError(SyncGifted.schema)
-      .annotate(OpenApi.Summary, "Turn sync off: no further charge")
+    HttpApiEndpoint.post("deactivate", "/deactivate", {
+      success: Schema.Struct({
+        ...success,
+        active: Schema.Literal(false),
+        paidUntil: time("What is paid for stays paid")
+      }),
+      error: [SyncNotActive, SyncGifted]
+    }).annotate(OpenApi.Summary, "Turn sync off: no further charge")
   )
   .add(
-    HttpApiEndpoint.post("changeInterval", "/change-interval")
-      .setPayload(input({ interval, autoResume: optional(autoResume) }))
-      .addSuccess(Schema.Struct({ ...success, ...changed }))
-      .addError(SyncNotActive.schema)
-      .addError(SyncGifted.schema)
+    HttpApiEndpoint.post("changeInterval", "/change-interval", {
+      payload: input({ interval, autoResume: optional(autoResume) }),
+      success: Schema.Struct({
+        ...success,
+        interval,
+        amountCharged: credits("Credits taken at effectiveAt and from then on, none before"),
+        effectiveAt: time("The next charge; null while paused: when sync goes on"),
+        autoResume
+      }),
+      error: [SyncNotActive, SyncGifted]
+    })
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Another interval and its price, from the next charge on")
   )
   .middleware(UserAuth)

@@ -1,10 +1,10 @@
 /** What Stripe tells us. */
-import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
-import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
-import * as OpenApi from "@effect/platform/OpenApi"
 import { Schema } from "effect"
-import { PaymentsNotConfigured } from "./errors.ts"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
+import { always } from "./fields.ts"
+import { Idempotency } from "./idempotency.ts"
+import { PaymentsNotConfigured, TooManyRequests } from "./problems.ts"
 
 /** What HttpApi can't say of a body that it doesn't read. */
 const signedEvent = {
@@ -25,10 +25,13 @@ const signedEvent = {
 export const webhooks = HttpApiGroup.make("webhooks")
   .add(
     // No payload: the signature is over the body as it came.
-    HttpApiEndpoint.post("stripe", "/stripe")
-      .addSuccess(Schema.Struct({ received: Schema.Literal(true) }))
-      .addError(PaymentsNotConfigured.schema)
+    HttpApiEndpoint.post("stripe", "/stripe", {
+      success: Schema.Struct({ received: always(true) }),
+      error: [PaymentsNotConfigured, TooManyRequests]
+    })
       .annotate(MaxBodyBytes, largeBodyBytes)
+      // However often it is sent, it is applied once.
+      .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "An event of Stripe's, signed in Stripe-Signature")
       .annotate(OpenApi.Description, "Taken once it is stored. The body may have 1 MiB.")
       .annotate(OpenApi.Transform, (operation) => ({ ...operation, ...signedEvent }))

@@ -1,7 +1,6 @@
 /** The only way from TypeScript to a SQL function: one call, one statement, one transaction. */
-import * as SqlClient from "@effect/sql/SqlClient"
-import type { SqlError } from "@effect/sql/SqlError"
-import { Effect, ParseResult, Predicate, Schedule, Schema } from "effect"
+import { Effect, Predicate, Schema } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
 import { Refused, Unavailable } from "./errors.ts"
 
 /** Named arguments in camelCase; what is undefined is left out, so that the function's default holds. */
@@ -14,9 +13,16 @@ export interface CallOptions {
 
 const parameter = (name: string) => `p_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`
 
-// jsonb takes text: pg itself would turn an array into a Postgres array.
-const encoded = (value: Arguments[string]) =>
-  typeof value === "object" && value !== null && !(value instanceof Date) ? JSON.stringify(value) : value
+/**
+ * Every argument goes as text, so that PostgreSQL reads it as the type that the function declares. The library would
+ * send a number as int4 or float8, for which there is no function that takes a smallint or a numeric, and an array as
+ * one of PostgreSQL's in place of a jsonb document.
+ */
+const encoded = (value: Arguments[string]) => {
+  if (value === null) return null
+  if (typeof value !== "object") return String(value)
+  return value instanceof Date ? value.toISOString() : JSON.stringify(value)
+}
 
 const invocation = (name: string, args: Arguments) => {
   const given = Object.entries(args).filter(([, value]) => value !== undefined)
@@ -27,19 +33,16 @@ const invocation = (name: string, args: Arguments) => {
 const field = (value: unknown, key: string) =>
   Predicate.hasProperty(value, key) && typeof value[key] === "string" ? value[key] : ""
 
-const Detail = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+const decodeDetail = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Unknown)))
 
-/** Nothing happened: Postgres rolled the transaction back and asks to try again. */
+/** Nothing happened: PostgreSQL rolled the transaction back and asks to try again. */
 const isConflict = (sqlstate: string) => sqlstate === "40001" || sqlstate === "40P01"
 
 /**
  * Connection failures (class 08), shutdown and start (57P0x), no resources (53), a statement cut off by its time-out or
  * by that of a lock, and a server that may only be read: a standby, until its turn comes.
  */
-const isAway = (sqlstate: string, cause: unknown) =>
-  /^(08...|57P0[1-5]|53[0-9]..|57014|55P03|25006)$/.test(sqlstate) ||
-  // Not an answer of Postgres: the socket, the pool's time-out, a connection that ended.
-  (!Predicate.hasProperty(cause, "severity") && cause instanceof Error)
+const isAway = (sqlstate: string) => /^(08...|57P0[1-5]|53[0-9]..|57014|55P03|25006)$/.test(sqlstate)
 
 class Conflict {
   readonly _tag = "Conflict"
@@ -49,73 +52,91 @@ class Conflict {
   }
 }
 
-const sorted = (error: SqlError): Effect.Effect<never, Refused | Unavailable | Conflict> => {
-  const cause = error.cause
+/** By the SQLSTATE, where the server gave one; a socket or a time-out that ended the connection is a ConnectionError. */
+const sorted = ({ reason }: SqlError.SqlError): Effect.Effect<never, Refused | Unavailable | Conflict> => {
+  const { cause } = reason
   const sqlstate = field(cause, "code")
   if (sqlstate.startsWith("CR") && sqlstate.length === 5) {
-    return Schema.decodeUnknown(Detail)(field(cause, "detail") || "{}").pipe(
+    return decodeDetail(field(cause, "detail") || "{}").pipe(
       Effect.orDie,
       Effect.flatMap((detail) => new Refused({ sqlstate, message: field(cause, "message"), detail }))
     )
   }
   if (isConflict(sqlstate)) return Effect.fail(new Conflict(cause))
-  if (isAway(sqlstate, cause)) return new Unavailable({ cause })
+  if (reason._tag === "ConnectionError" || isAway(sqlstate)) return new Unavailable({ cause })
   return Effect.die(cause)
 }
 
-/** A call that took longer than this, in milliseconds, isn't sent again: its caller has waited enough. */
-export const tryAgainWithin = 1000
+/** Runs a statement once. */
+const run = <Row extends object>(text: string, values: ReadonlyArray<string | null>) =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe<Row>(text, values).pipe(Effect.catch(sorted)))
+
+const toUnavailable = ({ cause }: Conflict) => new Unavailable({ cause })
+
+/** Milliseconds. A keyed call that failed later than this isn't sent again: its caller has waited enough. */
+export const keyedRetryWindowMs = 1000
+
+const maxTries = 5
+/** Wait before the second try; it doubles with each further one. */
+const firstDelayMs = 20
+
+/** 0.8 to 1.2 times the wait: calls that met in a conflict don't meet again. */
+const delayMs = (tries: number) => firstDelayMs * 2 ** (tries - 1) * (0.8 + 0.4 * Math.random())
 
 /**
- * Calls a SQL function that answers with one JSON document. Fails with what its caller can act on; an answer that
- * isn't what we expect, or any other error of the database, is a bug and dies.
+ * Calls a SQL function that answers with one JSON document. Fails with what its caller can act on; any other error of
+ * the database is a bug and dies. The answer is taken to be an `A`: for callers whose own answer is checked.
+ *
+ * A conflict was rolled back, so it is tried again however long it took: PostgreSQL finds a deadlock only after its
+ * deadlock_timeout of a second. An unavailable database is asked again for a keyed call, within the retry window.
  */
-export const call = <A, I>(
+export const callUndecoded = <A = unknown>(
   name: string,
-  answer: Schema.Schema<A, I>,
   args: Arguments,
   options?: CallOptions
 ): Effect.Effect<A, Refused | Unavailable, SqlClient.SqlClient> =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
+  Effect.suspend(() => {
     const { text, values } = invocation(name, args)
+    const statement = run<{ readonly answer: A }>(`select ${text} as answer`, values)
     const since = performance.now()
-    const rows = yield* sql.unsafe<{ readonly answer: unknown }>(`select ${text} as answer`, values).pipe(
-      // Interrupted, the client gives a connection that still works on its statement back to the pool, and the next
-      // caller waits behind it: acting as another role than we logged in as, we may not cancel our own statement.
-      Effect.uninterruptible,
-      Effect.catchAll(sorted),
-      // Up to 5 tries within about half a second.
-      Effect.retry({
-        schedule: Schedule.jittered(Schedule.exponential("20 millis")).pipe(Schedule.intersect(Schedule.recurs(4))),
-        while: (error) =>
-          (error._tag === "Conflict" || (options?.keyed === true && error._tag === "Unavailable")) &&
-          performance.now() - since < tryAgainWithin
-      }),
-      Effect.catchTag("Conflict", ({ cause }) => new Unavailable({ cause }))
-    )
-    return yield* Schema.decodeUnknown(answer)(rows[0]?.answer).pipe(
-      Effect.catchAll((error) =>
-        Effect.die(
-          new Error(`${name} answered what we don't expect: ${ParseResult.TreeFormatter.formatErrorSync(error)}`)
+    const mayRetry = (error: Refused | Unavailable | Conflict) =>
+      error._tag === "Conflict" ||
+      (error._tag === "Unavailable" && options?.keyed === true && performance.now() - since < keyedRetryWindowMs)
+    const tried = (tries: number): typeof statement =>
+      statement.pipe(
+        Effect.catch((error) =>
+          tries < maxTries && mayRetry(error) ? Effect.delay(tried(tries + 1), delayMs(tries)) : Effect.fail(error)
         )
       )
+    return Effect.catchTag(tried(1), "Conflict", toUnavailable)
+  }).pipe(
+    Effect.flatMap(([row]) =>
+      row === undefined ? Effect.die(new Error(`${name} answered no row`)) : Effect.succeed(row.answer)
     )
-  })
+  )
+
+/** As `callUndecoded`, with the answer decoded; one that isn't what we expect is a bug and dies. */
+export const call = <A, I>(
+  name: string,
+  answer: Schema.Codec<A, I>,
+  args: Arguments,
+  options?: CallOptions
+): Effect.Effect<A, Refused | Unavailable, SqlClient.SqlClient> =>
+  Effect.flatMap(callUndecoded(name, args, options), (document) =>
+    Schema.decodeUnknownEffect(answer)(document).pipe(
+      Effect.catch(({ message }) => Effect.die(new Error(`${name} answered what we don't expect: ${message}`)))
+    )
+  )
 
 /** Calls a SQL function that answers with rows, as those of ops do: once, for a person who sees what came of it. */
 export const callRows = <A, I>(
   name: string,
-  row: Schema.Schema<A, I>,
+  row: Schema.Codec<A, I>,
   args: Arguments
-): Effect.Effect<ReadonlyArray<A>, Refused | Unavailable, SqlClient.SqlClient> =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const { text, values } = invocation(name, args)
-    const rows = yield* sql.unsafe(`select * from ${text}`, values).pipe(
-      Effect.uninterruptible,
-      Effect.catchAll(sorted),
-      Effect.catchTag("Conflict", ({ cause }) => new Unavailable({ cause }))
-    )
-    return yield* Effect.orDie(Schema.decodeUnknown(Schema.Array(row))(rows))
-  })
+): Effect.Effect<ReadonlyArray<A>, Refused | Unavailable, SqlClient.SqlClient> => {
+  const { text, values } = invocation(name, args)
+  return run(`select * from ${text}`, values).pipe(
+    Effect.catchTag("Conflict", toUnavailable),
+    Effect.flatMap((rows) => Effect.orDie(Schema.decodeUnknownEffect(Schema.Array(row))(rows)))
+  )
+}

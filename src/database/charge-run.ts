@@ -17,16 +17,12 @@ const sum = (a: Counts, b: Counts): Counts => ({
 })
 
 /** Rounds until one finds less than it may do, or until there were so many; answers with what they did together. */
-export const inRounds = <E, R>(round: Effect.Effect<Counts, E, R>, maxRounds: number) =>
-  Effect.iterate(
-    { done: nothing, rounds: 0, isLast: false },
-    {
-      while: ({ isLast }) => !isLast,
-      body: ({ done, rounds }) =>
-        Effect.map(round, (counts) => ({
-          done: sum(done, counts),
-          rounds: rounds + 1,
-          isLast: counts.total < roundLimit || rounds + 1 >= maxRounds
-        }))
-    }
-  ).pipe(Effect.map(({ done }) => done))
+export const inRounds = Effect.fnUntraced(function* <E, R>(round: Effect.Effect<Counts, E, R>, maxRounds: number) {
+  let done = nothing
+  for (let rounds = 0; rounds < maxRounds; rounds++) {
+    const counts = yield* round
+    done = sum(done, counts)
+    if (counts.total < roundLimit) break
+  }
+  return done
+})

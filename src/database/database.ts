@@ -1,7 +1,9 @@
 /** The pool: every connection acts as one role, which may call functions and touch nothing else. */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { SqlError } from "@effect/sql/SqlError"
-import { Duration, Effect, Predicate, Redacted } from "effect"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import { Duration, Effect, Exit, Layer, Redacted, Result, Scope } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 import pg from "pg"
 import { atMost } from "../at_most.ts"
 
@@ -11,84 +13,143 @@ export interface DatabaseOptions {
   readonly role: "mana_service" | "mana_worker" | "mana_ops" | undefined
   readonly maxConnections: number
   /**
-   * Its statements look rows up by their keys. A session's plan from when the tables were small would read them whole,
-   * and each debit so for the minute until somebody analyses them: PostgreSQL is told not to.
+   * Its statements look rows up by their keys: PostgreSQL is told not to read whole tables (enable_seqscan off). A
+   * session's plan from when the tables were small would do that, for the minute until they are analysed.
    */
   readonly looksUp?: boolean
   /** Shown in pg_stat_activity. */
   readonly applicationName: string
   /** No statement of ours runs longer: a stuck one is ended and its caller told to try again. */
-  readonly statementTimeout: Duration.DurationInput
+  readonly statementTimeout: Duration.Input
   /** What the network may add to that before the server counts as silent. 2 seconds unless said otherwise. */
-  readonly networkTime?: Duration.DurationInput
+  readonly networkTime?: Duration.Input
   /** How long a request waits for a free or new connection before it is told to try again. */
-  readonly connectTimeout: Duration.DurationInput
+  readonly connectTimeout: Duration.Input
 }
 
-/** How the HTTP service is connected; whoever serves it in a test is, too. */
+/** How the HTTP service is connected, in tests too. */
 export const serving = { role: "mana_service", looksUp: true } as const
 
-const sessionOptions = ({ role, looksUp = false }: DatabaseOptions) => {
+const millis = (duration: Duration.Input) => Duration.toMillis(Duration.fromInputUnsafe(duration))
+
+/** Idle time before the system asks whether the server's machine is still there; by its own default two hours. */
+const keepAliveMs = 30_000
+
+/** A pool that is closed waits for statements in flight this long; a later one is the database's trouble, not ours. */
+const closeTimeoutMs = 1000
+
+const startupOptions = ({ role, looksUp = false }: DatabaseOptions) => {
   const set = [...(role === undefined ? [] : [`role=${role}`]), ...(looksUp ? ["enable_seqscan=off"] : [])]
   return set.length === 0 ? undefined : set.map((each) => `-c ${each}`).join(" ")
 }
 
-/** Whether an error of the server is the last thing it says on a connection: its severity, or (translated) its code. */
-const isLast = (error: unknown) =>
-  (Predicate.hasProperty(error, "severity") && (error.severity === "FATAL" || error.severity === "PANIC")) ||
-  (Predicate.hasProperty(error, "code") && /^(08...|25P0[34]|57P0[1-5])$/.test(String(error.code)))
-
-/** A pool whose end is the scope's end; connections in use may finish first. */
+/** A pool on `pg`, for graphile-worker, which takes no other. Its end is the scope's end. */
 export const makePool = (options: DatabaseOptions) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       const pool = new pg.Pool({
         connectionString: Redacted.value(options.url),
-        options: sessionOptions(options),
+        options: startupOptions(options),
         application_name: options.applicationName,
         max: options.maxConnections,
-        connectionTimeoutMillis: Duration.toMillis(options.connectTimeout),
-        statement_timeout: Duration.toMillis(options.statementTimeout),
+        connectionTimeoutMillis: millis(options.connectTimeout),
+        statement_timeout: millis(options.statementTimeout),
         keepAlive: true,
-        // A machine that is gone says nothing; by the system's own rules nobody would ask it for two hours.
-        keepAliveInitialDelayMillis: 30_000
+        keepAliveInitialDelayMillis: keepAliveMs
       })
-      // A connection that the server ended: idle, the pool replaces it at the next call; in use, its query fails.
+      // The server ended a connection: an idle one is replaced at the next call, one in use fails its query.
       pool.on("error", () => undefined)
-      pool.on("connect", (client) => {
-        client.on("error", () => undefined)
-        // The server hangs up after such an error. The library reports it to the query and gives the connection to the
-        // next caller, who would fail for it: ended before that, it is thrown away.
-        client.connection.prependListener("errorMessage", (error: unknown) => {
-          if (isLast(error)) void client.end()
-        })
-      })
+      pool.on("connect", (client) => client.on("error", () => undefined))
       return pool
     }),
-    // A statement that outlasts this was cut off by its caller's end, or is the database's trouble, not ours.
-    (pool) => Effect.promise(() => atMost(1000, pool.end()))
+    (pool) => Effect.promise(() => atMost(closeTimeoutMs, pool.end()))
   )
 
-/**
- * Gives up a connection that somebody has had for longer than any statement may run: the server ends its statements in
- * time while it can, so one that didn't has fallen silent. Whoever waits is told, and nobody gets that connection again.
- */
-const endSilent = (pool: pg.Pool, { statementTimeout, networkTime = "2 seconds" }: DatabaseOptions) => {
-  const patience = Duration.toMillis(statementTimeout) + Duration.toMillis(networkTime)
-  const timers = new WeakMap<pg.PoolClient, NodeJS.Timeout>()
-  pool.on("acquire", (client) => {
-    const giveUp = () => client.emit("error", new Error(`The server has been silent for ${patience} ms`))
-    timers.set(client, setTimeout(giveUp, patience))
+/** bigint columns are text, as numbers of JavaScript end at 2^53: @effect/sql-pg makes a BigInt of them. */
+const types = PgTypes.makeRegistry()
+types.register<string>(PgTypes.OID.int8, {
+  encode: (value) => PgTypes.encode(BigInt(value), PgTypes.OID.int8),
+  decode: (bytes) => Result.map(PgTypes.decode(bytes, PgTypes.OID.int8, 1), String)
+})
+
+const unreachable = (message: string) =>
+  new SqlError.SqlError({
+    reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "connect" })
   })
-  pool.on("release", (_, client) => clearTimeout(timers.get(client)))
+
+/**
+ * Lends a connection for one statement, with what @effect/sql-pg doesn't do itself:
+ * - Waiting for a free connection is bounded by `connectTimeout`; the library's own bounds connecting alone.
+ * - A statement that has no answer by the time the server should have ended it has a silent server: a machine or a
+ *   network that is gone, a process that stands still. Its caller is told, and the connection is destroyed: releasing
+ *   one with a statement in flight does that. Interrupting the statement would wait another 5 seconds for the server.
+ * - A statement isn't interrupted. The library would cancel it over a second connection, so a client that hangs up makes
+ *   work for the server, and whether its debit happens depends on the moment. `statementTimeout` ends it anyway.
+ */
+const lend = (
+  client: SqlClient.SqlClient,
+  { connectTimeout, statementTimeout, networkTime = "2 seconds" }: DatabaseOptions
+): SqlConnection.Borrower => {
+  const connectMs = millis(connectTimeout)
+  const silenceMs = millis(statementTimeout) + millis(networkTime)
+  const reserve = Effect.timeoutOrElse(client.reserve, {
+    duration: connectMs,
+    orElse: () => Effect.fail(unreachable(`No connection to the database within ${connectMs} ms`))
+  })
+  return (use) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const lease = Scope.makeUnsafe()
+        let isSilent = false
+        const giveUp = () => {
+          isSilent = true
+          Effect.runFork(Scope.close(lease, Exit.void))
+        }
+        let timer: NodeJS.Timeout | undefined
+        return restore(Scope.provide(reserve, lease)).pipe(
+          Effect.flatMap((connection) => {
+            timer = setTimeout(giveUp, silenceMs)
+            return use(connection)
+          }),
+          Effect.onExit((exit) => {
+            clearTimeout(timer)
+            return Scope.close(lease, exit)
+          }),
+          Effect.mapError((error) =>
+            isSilent ? unreachable(`The database has been silent for ${silenceMs} ms`) : error
+          )
+        )
+      })
+    )
 }
 
-/** Connections for one statement at a time: each is back in the pool when its statement has ended. */
+/** A SQL client whose statements each have a connection of the pool for as long as they run, and no longer. */
 export const layer = (options: DatabaseOptions) =>
-  PgClient.layerFromPool({
-    acquire: makePool(options).pipe(
-      Effect.tap((pool) => Effect.sync(() => endSilent(pool, options))),
-      Effect.mapError((cause: never) => new SqlError({ cause }))
-    ),
-    applicationName: options.applicationName
-  })
+  Layer.effect(
+    SqlClient.SqlClient,
+    Effect.gen(function* () {
+      const scope = yield* Effect.acquireRelease(Scope.make(), (made, exit) =>
+        Effect.promise(() => atMost(closeTimeoutMs, Effect.runPromise(Scope.close(made, exit))))
+      )
+      const client = yield* Scope.provide(
+        PgClient.make({
+          url: options.url,
+          applicationName: options.applicationName,
+          startupOptions: startupOptions(options),
+          startupParameters: { statement_timeout: String(millis(options.statementTimeout)) },
+          maxConnections: options.maxConnections,
+          connectTimeout: options.connectTimeout,
+          keepAlive: keepAliveMs,
+          types
+        }),
+        scope
+      )
+      return yield* SqlClient.make({
+        acquirer: client.reserve,
+        borrower: lend(client, options),
+        compiler: PgClient.makeCompiler(),
+        driver: "pg",
+        spanAttributes: []
+      })
+    })
+  ).pipe(Layer.provide(Reactivity.layer))

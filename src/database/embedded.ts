@@ -168,23 +168,22 @@ const serversIn = async (clusterDir: string, pid: number): Promise<ReadonlyArray
 }
 
 /** A server whose starter was killed may still be at work: ask it to stop, wait until it has, clear what it left. */
-const stopOrphan = (folder: string) =>
-  Effect.gen(function* () {
-    const clusterDir = yield* Effect.promise(() => fs.realpath(folder))
-    const pidFile = path.join(clusterDir, "postmaster.pid")
-    const pid = Number.parseInt(yield* Effect.promise(() => fs.readFile(pidFile, "utf8").catch(() => "")), 10)
-    if (!(pid > 1)) return
-    const servers = Effect.promise(() => serversIn(clusterDir, pid))
-    if ((yield* servers).includes(pid)) yield* Effect.sync(() => process.kill(pid, "SIGINT"))
-    yield* servers.pipe(
-      Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (running) => running.length === 0 }),
-      Effect.timeoutFail({
-        duration: stopTimeout,
-        onTimeout: () => fail(`A PostgreSQL left over from before (process ${pid}) doesn't stop. End it and try again.`)
-      })
-    )
-    yield* Effect.promise(() => fs.rm(pidFile, { force: true }))
-  })
+const stopOrphan = Effect.fnUntraced(function* (folder: string) {
+  const clusterDir = yield* Effect.promise(() => fs.realpath(folder))
+  const pidFile = path.join(clusterDir, "postmaster.pid")
+  const pid = Number.parseInt(yield* Effect.promise(() => fs.readFile(pidFile, "utf8").catch(() => "")), 10)
+  if (!(pid > 1)) return
+  const servers = Effect.promise(() => serversIn(clusterDir, pid))
+  if ((yield* servers).includes(pid)) yield* Effect.sync(() => process.kill(pid, "SIGINT"))
+  yield* servers.pipe(
+    Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (running) => running.length === 0 }),
+    Effect.timeoutOrElse({
+      duration: stopTimeout,
+      orElse: () => fail(`A PostgreSQL left over from before (process ${pid}) doesn't stop. End it and try again.`)
+    })
+  )
+  yield* Effect.promise(() => fs.rm(pidFile, { force: true }))
+})
 
 const exited = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
 
@@ -198,104 +197,102 @@ const stop = (child: ChildProcess) =>
   })
 
 /** Starts PostgreSQL on a folder, making the cluster first if need be, and stops it when the scope closes. */
-export const embeddedPostgres = (
+export const embeddedPostgres = Effect.fnUntraced(function* (
   options: EmbeddedPostgresOptions
-): Effect.Effect<EmbeddedPostgres, EmbeddedPostgresError | FolderInUse, Scope.Scope> =>
-  Effect.gen(function* () {
-    const { dataDir, clusterDir, passwordFile, logFile } = filesIn(options.dataDir)
-    yield* lockFolder(dataDir).pipe(
-      Effect.catchTag("UnknownException", ({ cause }) => fail(`Can't write to ${dataDir}: ${String(cause)}`))
-    )
-    const bin = yield* binaries
-    const { prefix, user, spawnAs } = yield* asOrdinaryUser
-    const command = (name: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] => {
-      const [first = "", ...rest] = [...prefix, path.join(bin, name), ...args]
-      return [first, rest]
-    }
-    yield* attempt(`Can't write to ${dataDir}`, async () => {
-      await fs.mkdir(clusterDir, { recursive: true, mode: 0o700 })
-      if (user !== undefined) await fs.chown(clusterDir, user.uid, user.gid)
-    })
-    yield* stopOrphan(clusterDir)
-
-    const initialised = yield* Effect.promise(() =>
-      fs.access(path.join(clusterDir, "PG_VERSION")).then(
-        () => true,
-        () => false
-      )
-    )
-    if (!initialised) {
-      // Beside, then moved into place: a killed initdb leaves nothing that looks like a cluster.
-      const newDir = `${clusterDir}.new`
-      yield* attempt("Can't make a PostgreSQL cluster", async () => {
-        await fs.rm(newDir, { recursive: true, force: true })
-        await fs.mkdir(newDir, { mode: 0o700 })
-        if (user !== undefined) await fs.chown(newDir, user.uid, user.gid)
-        await fs.writeFile(passwordFile, randomBytes(16).toString("hex"), { mode: 0o600 })
-        if (user !== undefined) await fs.chown(passwordFile, user.uid, user.gid)
-        const [file, args] = command("initdb", [
-          `--pgdata=${newDir}`,
-          "--username=postgres",
-          `--pwfile=${passwordFile}`,
-          "--auth=scram-sha-256",
-          "--encoding=UTF8",
-          "--locale-provider=builtin",
-          "--locale=C.UTF-8",
-          "--no-instructions"
-        ])
-        await promisify(execFile)(file, [...args], { ...spawnAs, env: { ...process.env, LC_ALL: "C" } })
-        await fs.rm(clusterDir, { recursive: true, force: true })
-        await fs.rename(newDir, clusterDir)
-      })
-    }
-
-    const password = yield* attempt(`Can't read ${passwordFile}`, () => fs.readFile(passwordFile, "utf8"))
-    const port = options.port ?? (yield* freePort)
-    const url = superuserUrl(password, port)
-
-    const child = yield* Effect.acquireRelease(
-      attempt("Can't start PostgreSQL", async () => {
-        const log = await fs.open(logFile, "a")
-        const settings = [
-          "listen_addresses=127.0.0.1",
-          `port=${port}`,
-          "unix_socket_directories=",
-          "max_connections=200",
-          "lc_messages=C",
-          ...(options.settings ?? [])
-        ]
-        const [file, args] = command("postgres", ["-D", clusterDir, ...settings.flatMap((setting) => ["-c", setting])])
-        const started = spawn(file, [...args], {
-          ...spawnAs,
-          // A group of its own: Ctrl-C reaches us, and we stop it last.
-          detached: true,
-          stdio: ["ignore", log.fd, log.fd]
-        })
-        await log.close()
-        return started
-      }),
-      stop
-    )
-
-    yield* answers(url("postgres")).pipe(
-      Effect.retry({ schedule: Schedule.spaced("25 millis"), while: () => !exited(child) }),
-      Effect.timeoutFail({ duration: startTimeout, onTimeout: () => "timeout" }),
-      Effect.mapError(() => fail(`PostgreSQL didn't start. What it said is in ${logFile}.`))
-    )
-    return { pid: child.pid ?? 0, port, url }
+): Effect.fn.Return<EmbeddedPostgres, EmbeddedPostgresError | FolderInUse, Scope.Scope> {
+  const { dataDir, clusterDir, passwordFile, logFile } = filesIn(options.dataDir)
+  yield* lockFolder(dataDir).pipe(
+    Effect.catchTag("UnknownError", ({ cause }) => fail(`Can't write to ${dataDir}: ${String(cause)}`))
+  )
+  const bin = yield* binaries
+  const { prefix, user, spawnAs } = yield* asOrdinaryUser
+  const command = (name: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] => {
+    const [first = "", ...rest] = [...prefix, path.join(bin, name), ...args]
+    return [first, rest]
+  }
+  yield* attempt(`Can't write to ${dataDir}`, async () => {
+    await fs.mkdir(clusterDir, { recursive: true, mode: 0o700 })
+    if (user !== undefined) await fs.chown(clusterDir, user.uid, user.gid)
   })
+  yield* stopOrphan(clusterDir)
+
+  const initialised = yield* Effect.promise(() =>
+    fs.access(path.join(clusterDir, "PG_VERSION")).then(
+      () => true,
+      () => false
+    )
+  )
+  if (!initialised) {
+    // Beside, then moved into place: a killed initdb leaves nothing that looks like a cluster.
+    const newDir = `${clusterDir}.new`
+    yield* attempt("Can't make a PostgreSQL cluster", async () => {
+      await fs.rm(newDir, { recursive: true, force: true })
+      await fs.mkdir(newDir, { mode: 0o700 })
+      if (user !== undefined) await fs.chown(newDir, user.uid, user.gid)
+      await fs.writeFile(passwordFile, randomBytes(16).toString("hex"), { mode: 0o600 })
+      if (user !== undefined) await fs.chown(passwordFile, user.uid, user.gid)
+      const [file, args] = command("initdb", [
+        `--pgdata=${newDir}`,
+        "--username=postgres",
+        `--pwfile=${passwordFile}`,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--locale=C.UTF-8",
+        "--no-instructions"
+      ])
+      await promisify(execFile)(file, [...args], { ...spawnAs, env: { ...process.env, LC_ALL: "C" } })
+      await fs.rm(clusterDir, { recursive: true, force: true })
+      await fs.rename(newDir, clusterDir)
+    })
+  }
+
+  const password = yield* attempt(`Can't read ${passwordFile}`, () => fs.readFile(passwordFile, "utf8"))
+  const port = options.port ?? (yield* freePort)
+  const url = superuserUrl(password, port)
+
+  const child = yield* Effect.acquireRelease(
+    attempt("Can't start PostgreSQL", async () => {
+      const log = await fs.open(logFile, "a")
+      const settings = [
+        "listen_addresses=127.0.0.1",
+        `port=${port}`,
+        "unix_socket_directories=",
+        "max_connections=200",
+        "lc_messages=C",
+        ...(options.settings ?? [])
+      ]
+      const [file, args] = command("postgres", ["-D", clusterDir, ...settings.flatMap((setting) => ["-c", setting])])
+      const started = spawn(file, [...args], {
+        ...spawnAs,
+        // A group of its own: Ctrl-C reaches us, and we stop it last.
+        detached: true,
+        stdio: ["ignore", log.fd, log.fd]
+      })
+      await log.close()
+      return started
+    }),
+    stop
+  )
+
+  yield* answers(url("postgres")).pipe(
+    Effect.retry({ schedule: Schedule.spaced("25 millis"), while: () => !exited(child) }),
+    Effect.timeoutOrElse({ duration: startTimeout, orElse: () => Effect.fail("timeout") }),
+    Effect.mapError(() => fail(`PostgreSQL didn't start. What it said is in ${logFile}.`))
+  )
+  return { pid: child.pid ?? 0, port, url }
+})
 
 /** The server that another process runs on this folder; fails while there is none that answers. */
-const runningPostgres = (folder: string) =>
-  Effect.gen(function* () {
-    const { clusterDir, passwordFile } = filesIn(folder)
-    const read = (file: string) => Effect.tryPromise(() => fs.readFile(file, "utf8"))
-    // Lines of postmaster.pid: process, folder, start time, port, …
-    const [pid = "", , , port = ""] = (yield* read(path.join(clusterDir, "postmaster.pid"))).split("\n")
-    const url = superuserUrl(yield* read(passwordFile), Number(port))
-    yield* answers(url("postgres"))
-    return { pid: Number(pid), port: Number(port), url }
-  })
+const runningPostgres = Effect.fnUntraced(function* (folder: string) {
+  const { clusterDir, passwordFile } = filesIn(folder)
+  const read = (file: string) => Effect.tryPromise(() => fs.readFile(file, "utf8"))
+  // Lines of postmaster.pid: process, folder, start time, port, …
+  const [pid = "", , , port = ""] = (yield* read(path.join(clusterDir, "postmaster.pid"))).split("\n")
+  const url = superuserUrl(yield* read(passwordFile), Number(port))
+  yield* answers(url("postgres"))
+  return { pid: Number(pid), port: Number(port), url }
+})
 
 /** The server of a folder: the one that runs there, or one of our own until the scope closes. */
 export const sharedPostgres = (
@@ -305,7 +302,7 @@ export const sharedPostgres = (
     Effect.catchTag("FolderInUse", (inUse) => Effect.mapError(runningPostgres(options.dataDir), () => inUse)),
     // Whoever has the folder may be about to start or to stop its server.
     Effect.retry({
-      schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo(startTimeout)),
+      schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: startTimeout })),
       while: (error) => error._tag === "FolderInUse"
     })
   )

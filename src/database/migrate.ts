@@ -19,9 +19,9 @@ export const currentMigration = path.join(root, "migrations/current.sql")
 
 // What .gmrc may hold here; graphile-migrate checks the actions themselves.
 const Actions = Schema.mutable(
-  Schema.Array(Schema.Union(Schema.String, Schema.Struct({ _: Schema.Literal("command"), command: Schema.String })))
+  Schema.Array(Schema.Union([Schema.String, Schema.Struct({ _: Schema.Literal("command"), command: Schema.String })]))
 )
-const Gmrc = Schema.parseJson(
+const Gmrc = Schema.fromJsonString(
   Schema.Struct({ blankMigrationContent: Schema.String, beforeAllMigrations: Actions, afterReset: Actions })
 )
 
@@ -50,7 +50,7 @@ export interface MigrationTarget {
  */
 const lockTimeout = "1s"
 /** It comes back after this, for so long. */
-const comesBack = Schedule.spaced("2 seconds").pipe(Schedule.upTo("15 minutes"))
+const comesBack = Schedule.spaced("2 seconds").pipe(Schedule.upTo({ duration: "15 minutes" }))
 
 /** The settings of `.gmrc` for one database. */
 export const migrationSettings = (target: MigrationTarget) =>

@@ -1,8 +1,7 @@
 /** Whether a database is one that this service can work on. */
 import * as fs from "node:fs/promises"
-import * as SqlClient from "@effect/sql/SqlClient"
-import type { SqlError } from "@effect/sql/SqlError"
 import { Data, Effect, Predicate, Schema } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
 import { reasonOf } from "../reason.ts"
 
 /** What is wrong with the database, and what to do about it. */
@@ -13,14 +12,12 @@ const unfit = (message: string) => Effect.fail(new DatabaseUnfit({ message }))
 const notMigrated = (missing: string) =>
   `The database isn't migrated (${missing}): run \`node src/main.ts migrate\`, as a role that may.`
 
-const sqlstate = ({ cause }: SqlError) => (Predicate.hasProperty(cause, "code") ? String(cause.code) : "")
-
 // A role, a schema or a function that isn't there: nobody has migrated.
 const missingThings = new Set(["22023", "3F000", "42883", "42P01"])
 
-const explained = (error: SqlError) => {
-  const code = sqlstate(error)
-  const cause = reasonOf(error.cause)
+const explained = ({ reason }: SqlError.SqlError) => {
+  const code = Predicate.hasProperty(reason.cause, "code") ? String(reason.cause.code) : ""
+  const cause = reasonOf(reason.cause)
   if (missingThings.has(code)) return unfit(notMigrated(cause))
   if (code === "42501") {
     const needed = cause.includes("mana_ops") ? "mana_ops" : "mana_service and mana_worker"
@@ -29,12 +26,11 @@ const explained = (error: SqlError) => {
   return unfit(`The database can't be reached: ${cause}`)
 }
 
-const rowsOf = <A, I>(schema: Schema.Schema<A, I>, text: string) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const rows = yield* sql.unsafe(text).pipe(Effect.uninterruptible, Effect.catchAll(explained))
-    return yield* Effect.orDie(Schema.decodeUnknown(Schema.Array(schema))(rows))
-  })
+const rowsOf = Effect.fnUntraced(function* <A, I>(schema: Schema.Codec<A, I>, text: string) {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql.unsafe(text).pipe(Effect.catch(explained))
+  return yield* Effect.orDie(Schema.decodeUnknownEffect(Schema.Array(schema))(rows))
+})
 
 /** A migration goes by its number; what stands behind it in the file's name is for people. */
 const numberOf = (name: string) => Number.parseInt(name, 10)

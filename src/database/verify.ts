@@ -5,19 +5,19 @@ import { type Arguments, callRows } from "./call.ts"
 const Broken = Schema.Struct({
   invariant: Schema.String,
   /** Null where it isn't one user's. */
-  userId: Schema.NullOr(Schema.String).pipe(Schema.propertySignature, Schema.fromKey("user_id")),
+  userId: Schema.NullOr(Schema.String),
   detail: Schema.String
-})
+}).pipe(Schema.encodeKeys({ userId: "user_id" }))
 
 /** What is asked here has nothing to refuse. */
-const rowsOf = <A, I>(name: string, row: Schema.Schema<A, I>, args: Arguments = {}) =>
+const rowsOf = <A, I>(name: string, row: Schema.Codec<A, I>, args: Arguments = {}) =>
   callRows(name, row, args).pipe(Effect.catchTag("Refused", (refused) => Effect.die(refused)))
 
 /** Everything that ops.verify() found: empty when the books are true. */
 export const brokenInvariants = rowsOf("ops.verify", Broken)
 
 /** What a seal looks like: the sha256 that ops.seal() answered, as 64 hexadecimal digits. */
-export const Digest = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/i))
+export const Digest = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/i))
 
 /** Everything that ops.verify_seal() found: empty when history up to that seal is as it was. */
 export const changedSinceSeal = (digest: typeof Digest.Type) => rowsOf("ops.verify_seal", Broken, { digest })
@@ -25,14 +25,14 @@ export const changedSinceSeal = (digest: typeof Digest.Type) => rowsOf("ops.veri
 const Seal = Schema.Struct({
   digest: Digest,
   seal: Schema.NumberFromString,
-  sealedAt: Schema.DateFromSelf.pipe(Schema.propertySignature, Schema.fromKey("sealed_at")),
+  sealedAt: Schema.Date,
   users: Schema.NumberFromString,
-  ledgerRows: Schema.NumberFromString.pipe(Schema.propertySignature, Schema.fromKey("ledger_rows"))
-})
+  ledgerRows: Schema.NumberFromString
+}).pipe(Schema.encodeKeys({ sealedAt: "sealed_at", ledgerRows: "ledger_rows" }))
 
 /** Seals history as it stands: ops.seal(). */
 export const seal = Effect.gen(function* () {
   const [sealed] = yield* rowsOf("ops.seal", Seal)
-  if (sealed === undefined) return yield* Effect.dieMessage("ops.seal() answered no row")
+  if (sealed === undefined) return yield* Effect.die(new Error("ops.seal() answered no row"))
   return sealed
 })

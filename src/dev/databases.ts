@@ -60,17 +60,16 @@ const createMissing = (rootUrl: string, databases: ReadonlyArray<string>) =>
   })
 
 /** Makes the databases where they are missing. `server` is asked only where no address of yours is set. */
-export const devDatabases = <E>(
+export const devDatabases = Effect.fnUntraced(function* <E>(
   settings: DevSettings,
   server: Effect.Effect<EmbeddedPostgres, E, Scope.Scope>
-): Effect.Effect<DevDatabases, E | DatabaseAway, Scope.Scope> =>
-  Effect.gen(function* () {
-    const url = Option.isSome(settings.databaseUrl)
-      ? Redacted.value(settings.databaseUrl.value)
-      : (yield* server).url("mana_credits")
-    const name = nameOf(url)
-    const shadow = `${name}_shadow`
-    const rootUrl = withDatabase(url, "postgres")
-    yield* createMissing(rootUrl, [name, shadow])
-    return { url, shadowUrl: withDatabase(url, shadow), rootUrl }
-  })
+): Effect.fn.Return<DevDatabases, E | DatabaseAway, Scope.Scope> {
+  const url = Option.isSome(settings.databaseUrl)
+    ? Redacted.value(settings.databaseUrl.value)
+    : (yield* server).url("mana_credits")
+  const name = nameOf(url)
+  const shadow = `${name}_shadow`
+  const rootUrl = withDatabase(url, "postgres")
+  yield* createMissing(rootUrl, [name, shadow])
+  return { url, shadowUrl: withDatabase(url, shadow), rootUrl }
+})

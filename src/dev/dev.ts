@@ -9,7 +9,7 @@ import { readableLogs } from "../logs.ts"
 import { service } from "../service.ts"
 import { WorkerHealth } from "../worker/health.ts"
 import { devDatabases } from "./databases.ts"
-import { doors } from "./doors.ts"
+import { devRoutes } from "./dev-routes.ts"
 import { makeIssuer } from "./issuer.ts"
 import { withPayments } from "./payments.ts"
 
@@ -20,10 +20,10 @@ const defaults = { MANA_SERVICE_KEY: "dev-service-key", HOST: "127.0.0.1", CORS_
 
 const settingsWith = (decided: Readonly<Record<string, string>>) => {
   const given = Object.entries(process.env).flatMap(([name, value]) => (value ? [[name, value] as const] : []))
-  return readSettings.pipe(
-    Effect.withConfigProvider(
-      ConfigProvider.fromMap(new Map([...Object.entries(defaults), ...given, ...Object.entries(decided)]))
-    )
+  return Effect.provideService(
+    readSettings,
+    ConfigProvider.ConfigProvider,
+    ConfigProvider.fromEnvRecord({ ...defaults, ...Object.fromEntries(given), ...decided })
   )
 }
 
@@ -78,37 +78,36 @@ A token for somebody else (email, name and role if you like):
 }
 
 /** Runs until it is told to stop, and then stops everything it started. */
-export const run = () =>
-  Effect.gen(function* () {
-    const dev = yield* readDevSettings
-    const origin = `http://127.0.0.1:${dev.port}`
-    const { url } = yield* devDatabases(dev, embeddedPostgres({ dataDir: dev.dataDir }))
-    const { settings, simulatorUrl } = yield* Effect.flatMap(
-      settingsWith({ DATABASE_URL: url, MANA_AUTH_URL: origin }),
-      (given) => withPayments(given, { origin, port: dev.port, dataDir: dev.dataDir })
-    )
-    const issuer = yield* makeIssuer(origin, path.join(dev.dataDir, "token-key.json"))
+export const run = Effect.fnUntraced(function* () {
+  const dev = yield* readDevSettings
+  const origin = `http://127.0.0.1:${dev.port}`
+  const { url } = yield* devDatabases(dev, embeddedPostgres({ dataDir: dev.dataDir }))
+  const { settings, simulatorUrl } = yield* Effect.flatMap(
+    settingsWith({ DATABASE_URL: url, MANA_AUTH_URL: origin }),
+    (given) => withPayments(given, { origin, port: dev.port, dataDir: dev.dataDir })
+  )
+  const issuer = yield* makeIssuer(origin, path.join(dev.dataDir, "token-key.json"))
 
-    const logs = readableLogs(settings.logLevel)
-    yield* migrateToCurrent({ url })
-    const context = yield* Effect.provide(Layer.build(service(settings, doors(issuer))), logs)
-    yield* Effect.provide(giveDemoCredits, context)
-    yield* Context.get(context, WorkerHealth).state.pipe(
-      Effect.repeat({ until: (state) => state !== "stopped", schedule: Schedule.spaced("20 millis") }),
-      Effect.timeoutOption("10 seconds")
-    )
+  const logs = readableLogs(settings.logLevel)
+  yield* migrateToCurrent({ url })
+  const context = yield* Layer.build(Layer.provide(service(settings, devRoutes(issuer)), logs))
+  yield* Effect.provide(giveDemoCredits, context)
+  yield* Context.get(context, WorkerHealth).state.pipe(
+    Effect.repeat({ until: (state) => state !== "stopped", schedule: Schedule.spaced("20 millis") }),
+    Effect.timeoutOption("10 seconds")
+  )
 
-    const shownUrl = Option.isSome(dev.databaseUrl) ? url.replace(/:[^:@/]*@/, ":…@") : url
-    const [serviceKey] = settings.serviceKeys
-    yield* Console.log(
-      welcome({
-        origin,
-        databaseUrl: shownUrl,
-        serviceKey: serviceKey === undefined ? "" : Redacted.value(serviceKey),
-        token: yield* issuer.token({ sub: demo.userId, email: "demo@example.com", name: "Demo" }),
-        simulatorUrl
-      })
-    )
-    yield* Console.log(`ready on ${origin}`)
-    return yield* Effect.never
-  }).pipe(Effect.scoped)
+  const shownUrl = Option.isSome(dev.databaseUrl) ? url.replace(/:[^:@/]*@/, ":…@") : url
+  const [serviceKey] = settings.serviceKeys
+  yield* Console.log(
+    welcome({
+      origin,
+      databaseUrl: shownUrl,
+      serviceKey: serviceKey === undefined ? "" : Redacted.value(serviceKey),
+      token: yield* issuer.token({ sub: demo.userId, email: "demo@example.com", name: "Demo" }),
+      simulatorUrl
+    })
+  )
+  yield* Console.log(`ready on ${origin}`)
+  return yield* Effect.never
+}, Effect.scoped)

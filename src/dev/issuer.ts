@@ -11,11 +11,11 @@ export class IssuerError extends Data.TaggedError("IssuerError")<{ readonly mess
 /** Whom a token is for, in the words of its claims. */
 export const Person = Schema.Struct({
   sub: userId,
-  email: Schema.optionalWith(Schema.NonEmptyString, { exact: true }),
+  email: Schema.optionalKey(Schema.NonEmptyString),
   /** Where there is an email: true unless said otherwise. */
-  email_verified: Schema.optionalWith(Schema.Boolean, { exact: true }),
-  name: Schema.optionalWith(Schema.NonEmptyString, { exact: true }),
-  role: Schema.optionalWith(Schema.NonEmptyString, { exact: true })
+  email_verified: Schema.optionalKey(Schema.Boolean),
+  name: Schema.optionalKey(Schema.NonEmptyString),
+  role: Schema.optionalKey(Schema.NonEmptyString)
 })
 export type Person = typeof Person.Type
 

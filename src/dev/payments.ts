@@ -21,15 +21,14 @@ const simulator = ({ origin, port, dataDir }: DevPayments) => {
       debitDecidedAfter: "20 seconds",
       stateFile: path.join(dataDir, "stripe.json")
     })
-  return Effect.orElse(start(port + 1), () => start(0))
+  return start(port + 1).pipe(Effect.catch(() => start(0)))
 }
 
 /** The settings with payments in them, and where the simulator's overview is, if it is one. */
-export const withPayments = (settings: Settings, options: DevPayments) =>
-  Effect.gen(function* () {
-    if (Option.isSome(settings.stripe)) return { settings, simulatorUrl: undefined }
-    const { url, apiKey, webhookSecret, connection } = yield* simulator(options)
-    const secretKey = Redacted.make(apiKey)
-    const stripe = { secretKey, webhookSecrets: [Redacted.make(webhookSecret)], connection }
-    return { settings: { ...settings, stripe: Option.some(stripe) }, simulatorUrl: `${url}/simulator` }
-  })
+export const withPayments = Effect.fnUntraced(function* (settings: Settings, options: DevPayments) {
+  if (Option.isSome(settings.stripe)) return { settings, simulatorUrl: undefined }
+  const { url, apiKey, webhookSecret, connection } = yield* simulator(options)
+  const secretKey = Redacted.make(apiKey)
+  const stripe = { secretKey, webhookSecrets: [Redacted.make(webhookSecret)], connection }
+  return { settings: { ...settings, stripe: Option.some(stripe) }, simulatorUrl: `${url}/simulator` }
+})

@@ -1,78 +1,82 @@
-/** The whole contract as an app that serves itself on whatever listens. */
-import * as HttpApi from "@effect/platform/HttpApi"
-import type * as SqlClient from "@effect/sql/SqlClient"
-import { Effect, Layer, RuntimeFlags } from "effect"
+/** The whole contract, the pages and their middleware, served by node's HTTP server. */
+import { Effect, Layer } from "effect"
+import { HttpRouter } from "effect/http"
+import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { AppSettings } from "../config.ts"
 import { Api } from "../contract/api.ts"
-import { layer as together, type Together } from "../database/together.ts"
-import { type Payments, layer as payments } from "../stripe/stripe.ts"
-import type { WorkerHealth } from "../worker/health.ts"
-import { admin } from "./admin.ts"
-import { makeApp } from "./app.ts"
-import { auth } from "./auth.ts"
-import type { Auth } from "./callers.ts"
-import { credits } from "./credits.ts"
-import { documents } from "./documents.ts"
-import { giftPages } from "./gift-page/page.ts"
-import { gifts } from "./gifts.ts"
-import { health } from "./health.ts"
-import { internalCredits } from "./internal-credits.ts"
-import { internalGifts } from "./internal-gifts.ts"
-import { internalSync } from "./internal-sync.ts"
-import { RequestRates } from "./limits.ts"
-import { Listener } from "./listener.ts"
-import { purchases } from "./purchases.ts"
-import type { Route } from "./route.ts"
-import { sync } from "./sync.ts"
-import { webhooks } from "./webhooks.ts"
+import { layer as batcher } from "../debits/batcher.ts"
+import { layer as payments } from "../stripe/stripe.ts"
+import { serve } from "./connections/node-server.ts"
+import { auth } from "./middleware/auth.ts"
+import { cors } from "./middleware/cors.ts"
+import { answerFailures, type Route } from "./middleware/failures.ts"
+import { publicAccess, RateLimits } from "./middleware/rate-limits.ts"
+import { requestLog } from "./middleware/request-log.ts"
+import { requestProblems } from "./middleware/request-problems.ts"
+import { escapePath } from "./middleware/request-target.ts"
+import { admin } from "./routes/admin.ts"
+import { credits } from "./routes/credits.ts"
+import { documents } from "./routes/documents.ts"
+import { giftPage } from "./routes/gift-page.ts"
+import { gifts } from "./routes/gifts.ts"
+import { health } from "./routes/health.ts"
+import { internalCredits } from "./routes/internal-credits.ts"
+import { internalGifts } from "./routes/internal-gifts.ts"
+import { internalSync } from "./routes/internal-sync.ts"
+import { purchases } from "./routes/purchases.ts"
+import { sync } from "./routes/sync.ts"
+import { webhooks } from "./routes/webhooks.ts"
 
-/** A route that the contract knows, and the handlers don't or for others, keeps the process from starting. */
-export const checkContract = (routes: ReadonlyArray<Route<unknown>>) =>
+const handlers = Layer.mergeAll(
+  credits,
+  purchases,
+  gifts,
+  sync,
+  internalCredits,
+  internalGifts,
+  internalSync,
+  admin,
+  webhooks,
+  health
+)
+
+const middleware = Layer.mergeAll(auth, publicAccess, requestProblems)
+
+// Handlers and routes both ask for the middleware.
+const api = HttpApiBuilder.layer(Api).pipe(Layer.provide(handlers), Layer.provide(middleware))
+
+/** Every route by method and pattern, for what is answered where there is none. */
+const routesOf = (pages: ReadonlyArray<Route>): ReadonlyArray<Route> => {
+  const routes = [...pages]
   HttpApi.reflect(Api, {
     onGroup: () => undefined,
-    onEndpoint: ({ endpoint: { method, path }, middleware }) => {
-      const found = routes.find((route) => route.method === method && route.path === path)
-      if (found === undefined) throw new Error(`Nobody answers ${method} ${path}`)
-      if ([...middleware].map(({ key }) => key).join() !== (found.middleware ?? "")) {
-        throw new Error(`${method} ${path} isn't for those whom the contract names`)
-      }
+    onEndpoint: ({ endpoint: { method, path } }) => {
+      routes.push({ method, path })
     }
   })
+  return routes
+}
 
-/** What the handlers ask for. */
-type Needs = AppSettings | Auth | Payments | SqlClient.SqlClient | Together | WorkerHealth
+const pages = Layer.mergeAll(giftPage, documents)
+const pageRoutes: ReadonlyArray<Route> = ["/g/:code", "/openapi.json", "/docs"].map((path) => ({ method: "GET", path }))
 
-const allRoutes = Effect.map(gifts, (ofGifts): ReadonlyArray<Route<Needs>> => [
-  ...credits,
-  ...purchases,
-  ...ofGifts,
-  ...sync,
-  ...internalCredits,
-  ...internalGifts,
-  ...internalSync,
-  ...admin,
-  ...webhooks,
-  ...health,
-  ...giftPages,
-  ...documents
-])
+const routerConfig = Layer.succeed(HttpRouter.RouterConfig, {
+  caseSensitive: true,
+  ignoreDuplicateSlashes: false,
+  // Longer than any path can be: the contract says how long a parameter is, not the router with a 404.
+  maxParamLength: 1_000_000
+})
 
 /**
  * Serves from when it is built until its scope ends. It needs the database first, so it stops before the pool ends.
- * `doors` are routes besides those of the contract.
+ * `devRoutes` are development's, besides those of the contract.
  */
-export const server = (doors: ReadonlyArray<Route<never>> = []) =>
-  Layer.scopedDiscard(
+export const server = (devRoutes: Layer.Layer<never, never, HttpRouter.HttpRouter> = Layer.empty) =>
+  Layer.effectDiscard(
     Effect.gen(function* () {
-      const routes = yield* allRoutes
-      checkContract(routes)
-      const { corsOrigins, trustProxy } = yield* AppSettings
-      const { serve } = yield* Listener
-      yield* serve(makeApp([...routes, ...doors], { corsOrigins, trustProxy, rates: yield* RequestRates }))
+      const { corsOrigins } = yield* AppSettings
+      const withFailures = yield* answerFailures(routesOf(pageRoutes))
+      const app = yield* HttpRouter.toHttpEffect(Layer.mergeAll(api, pages, devRoutes))
+      yield* serve(requestLog(cors(corsOrigins)(withFailures(escapePath(app)))))
     })
-  ).pipe(
-    Layer.provide([auth, payments, together]),
-    // Nobody collects spans or counts fibers, and both would cost time. Last, so that it holds while all the others are
-    // made.
-    Layer.provide(Layer.merge(Layer.setTracerEnabled(false), RuntimeFlags.disableRuntimeMetrics))
-  )
+  ).pipe(Layer.provide([RateLimits.layer, payments, batcher, routerConfig]))

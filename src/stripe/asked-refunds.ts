@@ -44,13 +44,13 @@ const send = (account: Account, request: Request) =>
   madeBefore(account, request).pipe(
     Effect.flatMap((made) => (made === undefined ? create(account, request) : Effect.succeed(made))),
     Effect.flatMap((refund) =>
-      Effect.zipRight(
+      Effect.andThen(
         close(request, { refundId: refund.id }),
         applyObserved("refund.created", refund, { id: refund.id, livemode: account.livemode })
       )
     ),
     Effect.catchTag("StripeRefused", ({ message }) =>
-      Effect.zipRight(
+      Effect.andThen(
         Effect.logWarning("Stripe refuses a refund").pipe(
           Effect.annotateLogs({ purchaseId: request.purchaseId, reason: message })
         ),
@@ -62,9 +62,8 @@ const send = (account: Account, request: Request) =>
   )
 
 /** Sends what is due; answers how many. */
-export const askedRefunds = (account: Account) =>
-  Effect.gen(function* () {
-    const requests = yield* call("stripe.due_refunds", Requests, { livemode: account.livemode })
-    yield* Effect.forEach(requests, (request) => send(account, request), { discard: true })
-    return requests.length
-  })
+export const askedRefunds = Effect.fnUntraced(function* (account: Account) {
+  const requests = yield* call("stripe.due_refunds", Requests, { livemode: account.livemode })
+  yield* Effect.forEach(requests, (request) => send(account, request), { discard: true })
+  return requests.length
+})

@@ -4,7 +4,7 @@ import { Stripe } from "stripe"
 import { call } from "../database/call.ts"
 import { storable } from "./storable.ts"
 
-const Applied = Schema.Struct({ outcome: Schema.Literal("applied", "ignored", "kept") })
+const Applied = Schema.Struct({ outcome: Schema.Literals(["applied", "ignored", "kept"]) })
 
 /** Every type that changes a purchase: stripe.event_kind's list. */
 export const relevantTypes = [

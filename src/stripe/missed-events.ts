@@ -5,7 +5,7 @@ import { call } from "../database/call.ts"
 import { applyEvent, relevantTypes } from "./events.ts"
 import type { Account } from "./stripe.ts"
 
-const Until = Schema.Struct({ until: Schema.Date })
+const Until = Schema.Struct({ until: Schema.DateFromString })
 const Ids = Schema.Array(Schema.String)
 
 const day = 86_400
@@ -33,16 +33,15 @@ const listPage = (account: Account, from: number, to: number, after: string | un
   )
 
 /** All events of a span, newest first; undefined when there are more than we take at once. */
-const listed = (account: Account, from: number, to: number) =>
-  Effect.gen(function* () {
-    const events: Array<Stripe.Event> = []
-    for (let pages = 0; pages < maxPages; pages += 1) {
-      const page = yield* listPage(account, from, to, events.at(-1)?.id)
-      events.push(...page.data)
-      if (!page.has_more) return events
-    }
-    return undefined
-  })
+const listed = Effect.fnUntraced(function* (account: Account, from: number, to: number) {
+  const events: Array<Stripe.Event> = []
+  for (let pages = 0; pages < maxPages; pages += 1) {
+    const page = yield* listPage(account, from, to, events.at(-1)?.id)
+    events.push(...page.data)
+    if (!page.has_more) return events
+  }
+  return undefined
+})
 
 const readObject = (stripe: Stripe, type: string, id: string): Promise<object> => {
   if (type.startsWith("payment_intent.")) return stripe.paymentIntents.retrieve(id)
@@ -55,55 +54,53 @@ const readObject = (stripe: Stripe, type: string, id: string): Promise<object> =
 const objectIdOf = ({ data: { object } }: Stripe.Event) =>
   "id" in object && typeof object.id === "string" ? object.id : ""
 
-const applyMissed = (account: Account, event: Stripe.Event) =>
-  Effect.gen(function* () {
+const applyMissed = Effect.fnUntraced(
+  function* (account: Account, event: Stripe.Event) {
     if (event.api_version === Stripe.API_VERSION) return yield* applyEvent(event)
     // The list shows it in the account's version of the API. What it is about can be read in ours, as it is now.
     const object = yield* account.ask((stripe) => readObject(stripe, event.type, objectIdOf(event)))
     return yield* applyEvent({ ...event, api_version: Stripe.API_VERSION, data: { object } })
-  }).pipe(
-    // Kept as it came then, for somebody to look at.
-    Effect.catchTag("StripeRefused", () => applyEvent(event))
-  )
+  },
+  // Kept as it came then, for somebody to look at.
+  (applied, _account, event) => Effect.catchTag(applied, "StripeRefused", () => applyEvent(event))
+)
 
 /** Applies what is missing of a span; answers how many, or undefined when the span is too full. */
-const compare = (account: Account, from: number, to: number) =>
-  Effect.gen(function* () {
-    const events = yield* listed(account, from, to)
-    if (events === undefined) return undefined
-    let missed = 0
-    for (let first = 0; first < events.length; first += 1000) {
-      // Oldest first, as they happened.
-      const some = events.toReversed().slice(first, first + 1000)
-      const unseen = new Set(yield* call("stripe.unseen_events", Ids, { eventIds: some.map(({ id }) => id) }))
-      for (const event of some.filter(({ id }) => unseen.has(id))) {
-        yield* applyMissed(account, event)
-        missed += 1
-      }
+const compare = Effect.fnUntraced(function* (account: Account, from: number, to: number) {
+  const events = yield* listed(account, from, to)
+  if (events === undefined) return undefined
+  let missed = 0
+  for (let first = 0; first < events.length; first += 1000) {
+    // Oldest first, as they happened.
+    const some = events.toReversed().slice(first, first + 1000)
+    const unseen = new Set(yield* call("stripe.unseen_events", Ids, { eventIds: some.map(({ id }) => id) }))
+    for (const event of some.filter(({ id }) => unseen.has(id))) {
+      yield* applyMissed(account, event)
+      missed += 1
     }
-    return missed
-  })
+  }
+  return missed
+})
 
 /** Goes through Stripe's list from where it was left; answers how many events had been missed. */
-export const missedEvents = (account: Account) =>
-  Effect.gen(function* () {
-    const { livemode } = account
-    const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
-    const { until } = yield* call("stripe.events_until", Until, { livemode })
-    let from = Math.floor(until.getTime() / 1000) - overlap
-    let length = span
-    let missed = 0
-    for (let looks = 0; looks < maxLooks && from < now; looks += 1) {
-      const to = Math.min(now + 1, from + length)
-      const found = yield* compare(account, from, to)
-      if (found === undefined) {
-        length = Math.max(1, Math.floor(length / 2))
-        continue
-      }
-      missed += found
-      from = to
-      length = Math.min(span, length * 2)
-      yield* call("stripe.events_until", Until, { livemode, until: new Date(to * 1000) }, { keyed: true })
+export const missedEvents = Effect.fnUntraced(function* (account: Account) {
+  const { livemode } = account
+  const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+  const { until } = yield* call("stripe.events_until", Until, { livemode })
+  let from = Math.floor(until.getTime() / 1000) - overlap
+  let length = span
+  let missed = 0
+  for (let looks = 0; looks < maxLooks && from < now; looks += 1) {
+    const to = Math.min(now + 1, from + length)
+    const found = yield* compare(account, from, to)
+    if (found === undefined) {
+      length = Math.max(1, Math.floor(length / 2))
+      continue
     }
-    return missed
-  })
+    missed += found
+    from = to
+    length = Math.min(span, length * 2)
+    yield* call("stripe.events_until", Until, { livemode, until: new Date(to * 1000) }, { keyed: true })
+  }
+  return missed
+})

@@ -38,10 +38,12 @@ export const sessionsOf = (account: Account, order: Order, customer: string) =>
 const orFound =
   <A>(search: Effect.Effect<A | undefined, StripeAway | StripeRefused>) =>
   <E extends StripeAway | StripeRefused, R>(create: Effect.Effect<A, E, R>) =>
-    Effect.catchAll(create, (error) =>
-      error._tag === "StripeAway" && !error.answered
-        ? Effect.fail(error)
-        : Effect.flatMap(search, (found) => (found === undefined ? Effect.fail(error) : Effect.succeed(found)))
+    create.pipe(
+      Effect.catch((error) =>
+        error._tag === "StripeAway" && !error.answered
+          ? Effect.fail(error)
+          : Effect.flatMap(search, (found) => (found === undefined ? Effect.fail(error) : Effect.succeed(found)))
+      )
     )
 
 const createIntent = (account: Account, order: Order, customer: string) =>
@@ -95,40 +97,42 @@ export const attachSession = (order: Order, { id, url }: Stripe.Checkout.Session
   attach(order, { checkoutSessionId: id, ...(url === null ? {} : { checkoutUrl: url }) })
 
 /** The secret with which the buyer's browser pays the PaymentIntent. */
-const clientSecret = (account: Account, order: Order) =>
-  Effect.gen(function* () {
-    const { paymentIntentId } = order
-    const intent =
-      paymentIntentId === null
-        ? yield* withCustomer(account, order, (customer) => createIntent(account, order, customer))
-        : yield* account.ask((stripe) => stripe.paymentIntents.retrieve(paymentIntentId))
-    if (paymentIntentId === null) yield* attachIntent(order, intent)
-    return intent.client_secret ?? (yield* Effect.dieMessage(`${intent.id} has no client secret`))
-  })
+const clientSecret = Effect.fnUntraced(function* (account: Account, order: Order) {
+  const { paymentIntentId } = order
+  const intent =
+    paymentIntentId === null
+      ? yield* withCustomer(account, order, (customer) => createIntent(account, order, customer))
+      : yield* account.ask((stripe) => stripe.paymentIntents.retrieve(paymentIntentId))
+  if (paymentIntentId === null) yield* attachIntent(order, intent)
+  return intent.client_secret ?? (yield* Effect.die(new Error(`${intent.id} has no client secret`)))
+})
 
 /** The page on which the buyer pays. */
-const checkoutUrl = (account: Account, order: Order, successUrl: string, cancelUrl: string) =>
-  Effect.gen(function* () {
-    if (order.checkoutUrl !== null) return order.checkoutUrl
-    const session = yield* withCustomer(account, order, (customer) =>
-      createSession(account, order, customer, successUrl, cancelUrl)
+const checkoutUrl = Effect.fnUntraced(function* (
+  account: Account,
+  order: Order,
+  successUrl: string,
+  cancelUrl: string
+) {
+  if (order.checkoutUrl !== null) return order.checkoutUrl
+  const session = yield* withCustomer(account, order, (customer) =>
+    createSession(account, order, customer, successUrl, cancelUrl)
+  )
+  if (session.amount_total !== order.priceEuroCents) {
+    // Paid like this, it would never be credited.
+    yield* account.ask((stripe) => stripe.checkout.sessions.expire(session.id))
+    return yield* Effect.die(
+      new Error(`${order.stripePriceId} costs ${session.amount_total} in Stripe, the package ${order.priceEuroCents}`)
     )
-    if (session.amount_total !== order.priceEuroCents) {
-      // Paid like this, it would never be credited.
-      yield* account.ask((stripe) => stripe.checkout.sessions.expire(session.id))
-      return yield* Effect.dieMessage(
-        `${order.stripePriceId} costs ${session.amount_total} in Stripe, the package ${order.priceEuroCents}`
-      )
-    }
-    yield* attachSession(order, session)
-    return session.url ?? (yield* Effect.dieMessage(`${session.id} has no page`))
-  })
+  }
+  yield* attachSession(order, session)
+  return session.url ?? (yield* Effect.die(new Error(`${session.id} has no page`)))
+})
 
 /** What the buyer's app goes on with. */
-export const payable = (account: Account, order: Order) =>
-  Effect.gen(function* () {
-    const { successUrl, cancelUrl } = order
-    return successUrl === null || cancelUrl === null
-      ? { clientSecret: yield* clientSecret(account, order) }
-      : { checkoutUrl: yield* checkoutUrl(account, order, successUrl, cancelUrl) }
-  })
+export const payable = Effect.fnUntraced(function* (account: Account, order: Order) {
+  const { successUrl, cancelUrl } = order
+  return successUrl === null || cancelUrl === null
+    ? { clientSecret: yield* clientSecret(account, order) }
+    : { checkoutUrl: yield* checkoutUrl(account, order, successUrl, cancelUrl) }
+})

@@ -16,34 +16,33 @@ const maxRounds = 20
 const askIntent = (account: Account, id: string) =>
   account.ask((stripe) => stripe.paymentIntents.retrieve(id)).pipe(Effect.flatMap(applyIntent))
 
-const askSession = (account: Account, id: string) =>
-  Effect.gen(function* () {
-    const session = yield* account.ask((stripe) =>
-      stripe.checkout.sessions.retrieve(id, { expand: ["payment_intent"] })
-    )
-    const { payment_intent: intent } = session
-    if (intent === null || typeof intent === "string") return yield* applySession(session)
-    // Of a Checkout that is complete and not paid for, the payment says more: under way, or failed since.
-    if (session.status !== "complete" || session.payment_status !== "unpaid") {
-      yield* applySession({ ...session, payment_intent: intent.id })
-    }
-    yield* applyIntent(intent)
-  })
+const askSession = Effect.fnUntraced(function* (account: Account, id: string) {
+  const session = yield* account.ask((stripe) => stripe.checkout.sessions.retrieve(id, { expand: ["payment_intent"] }))
+  const { payment_intent: intent } = session
+  if (intent === null || typeof intent === "string") {
+    yield* applySession(session)
+    return
+  }
+  // Of a Checkout that is complete and not paid for, the payment says more: under way, or failed since.
+  if (session.status !== "complete" || session.payment_status !== "unpaid") {
+    yield* applySession({ ...session, payment_intent: intent.id })
+  }
+  yield* applyIntent(intent)
+})
 
 /** Between the question to Stripe and our note of its answer something broke: is there anything? */
-const askCustomer = (account: Account, order: Order, customer: string) =>
-  Effect.gen(function* () {
-    if (order.successUrl === null) {
-      const intent = yield* intentsOf(account, order, customer)
-      if (intent !== undefined) yield* Effect.zipRight(attachIntent(order, intent), applyIntent(intent))
-      return
-    }
-    const session = yield* sessionsOf(account, order, customer)
-    if (session !== undefined) yield* Effect.zipRight(attachSession(order, session), applySession(session))
-  })
+const askCustomer = Effect.fnUntraced(function* (account: Account, order: Order, customer: string) {
+  if (order.successUrl === null) {
+    const intent = yield* intentsOf(account, order, customer)
+    if (intent !== undefined) yield* Effect.andThen(attachIntent(order, intent), applyIntent(intent))
+    return
+  }
+  const session = yield* sessionsOf(account, order, customer)
+  if (session !== undefined) yield* Effect.andThen(attachSession(order, session), applySession(session))
+})
 
-const check = (account: Account, order: Order) =>
-  Effect.gen(function* () {
+const check = Effect.fnUntraced(
+  function* (account: Account, order: Order) {
     const { purchaseId, paymentIntentId, checkoutSessionId, customerId } = order
     if (paymentIntentId !== null) yield* askIntent(account, paymentIntentId)
     if (checkoutSessionId !== null) yield* askSession(account, checkoutSessionId)
@@ -52,25 +51,24 @@ const check = (account: Account, order: Order) =>
     }
     // Only what is old enough.
     yield* call("stripe.give_up_purchase", Status, { purchaseId }, { keyed: true })
-  }).pipe(
-    // One that Stripe won't speak of doesn't stop the others; it comes round again.
-    Effect.catchTag("StripeRefused", ({ message }) =>
-      Effect.logWarning("Stripe won't tell of a purchase").pipe(
-        Effect.annotateLogs({ purchaseId: order.purchaseId, reason: message })
-      )
-    ),
-    Effect.catchTag("StripeAway", passFault("Stripe fails at a purchase", order.purchaseId))
-  )
+  },
+  // One that Stripe won't speak of doesn't stop the others; it comes round again.
+  (checked, _account, { purchaseId }) =>
+    Effect.catchTags(checked, {
+      StripeRefused: ({ message }) =>
+        Effect.logWarning("Stripe won't tell of a purchase").pipe(Effect.annotateLogs({ purchaseId, reason: message })),
+      StripeAway: passFault("Stripe fails at a purchase", purchaseId)
+    })
+)
 
 /** Asks about everything that is due; answers how many purchases that were. */
-export const pendingPurchases = (account: Account) =>
-  Effect.gen(function* () {
-    let asked = 0
-    for (let round = 0; round < maxRounds; round += 1) {
-      const orders = yield* call("stripe.due_purchases", Orders, { livemode: account.livemode, limit })
-      for (const order of orders) yield* check(account, order)
-      asked += orders.length
-      if (orders.length < limit) break
-    }
-    return asked
-  })
+export const pendingPurchases = Effect.fnUntraced(function* (account: Account) {
+  let asked = 0
+  for (let round = 0; round < maxRounds; round += 1) {
+    const orders = yield* call("stripe.due_purchases", Orders, { livemode: account.livemode, limit })
+    for (const order of orders) yield* check(account, order)
+    asked += orders.length
+    if (orders.length < limit) break
+  }
+  return asked
+})

@@ -35,7 +35,7 @@ export interface Account {
 }
 
 /** None where no key is set: payments don't work then, and everything else does. */
-export class Payments extends Context.Tag("mana/Payments")<Payments, Option.Option<Account>>() {}
+export class Payments extends Context.Service<Payments, Option.Option<Account>>()("mana/Payments") {}
 
 const { StripeError, StripeAPIError, StripeConnectionError, StripeRateLimitError } = Stripe.errors
 
@@ -68,8 +68,7 @@ const account = Effect.map(AppSettings, ({ stripe }) =>
     return {
       livemode: /^[sr]k_live_/.test(Redacted.value(secretKey)),
       webhookSecrets,
-      ask: (call) =>
-        Effect.tryPromise({ try: () => call(client), catch: (error) => error }).pipe(Effect.catchAll(sorted))
+      ask: (call) => Effect.tryPromise({ try: () => call(client), catch: (error) => error }).pipe(Effect.catch(sorted))
     }
   })
 )

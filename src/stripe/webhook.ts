@@ -1,5 +1,5 @@
 /** Whether a webhook is Stripe's: signed with our secret over this very body, a moment ago. */
-import { Either, Redacted } from "effect"
+import { Redacted, Result } from "effect"
 import { Stripe } from "stripe"
 import { jsonFault } from "../contract/metadata.ts"
 import { storable } from "./storable.ts"
@@ -31,11 +31,13 @@ export interface Delivery {
 }
 
 /** The event as JSON for the database, or what is wrong with the delivery. */
-export const verified = ({ body, header, secrets, now }: Delivery): Either.Either<string, string> => {
-  if (header === undefined || header === "") return Either.left("is missing")
+export const verified = ({ body, header, secrets, now }: Delivery): Result.Result<string, string> => {
+  if (header === undefined || header === "") return Result.fail("is missing")
   const isOurs = !isAhead(header, now) && secrets.some((secret) => isSigned(body, header, Redacted.value(secret), now))
-  if (!isOurs) return Either.left("doesn't fit this body, or is too old")
+  if (!isOurs) return Result.fail("doesn't fit this body, or is too old")
   const event = storable(body)
   const fault = jsonFault(JSON.parse(event))
-  return fault === undefined ? Either.right(event) : Either.left(`fits, but to a body that can't be kept: it ${fault}`)
+  return fault === undefined
+    ? Result.succeed(event)
+    : Result.fail(`fits, but to a body that can't be kept: it ${fault}`)
 }

@@ -20,7 +20,7 @@ const Event = Schema.Struct({
   id: Schema.Number,
   userId: Schema.String,
   type: Schema.String,
-  data: Schema.Object,
+  data: Schema.ObjectKeyword,
   createdAt: Schema.String
 })
 type Event = typeof Event.Type
@@ -37,37 +37,41 @@ const reason = (error: unknown): string =>
     : String(error)
 
 /** One POST. Fails with the reason, as a line for people. */
-const send = ({ url, secret }: EventsSettings, event: Event) =>
-  Effect.gen(function* () {
-    const now = new Date(yield* Clock.currentTimeMillis)
-    // The same on every try: by it the receiver knows an event it has had.
-    const id = `evt_${event.id}`
-    const body = JSON.stringify({
-      type: event.type,
-      timestamp: event.createdAt,
-      data: { userId: event.userId, ...event.data }
-    })
-    const response = yield* Effect.tryPromise({
-      try: (signal) =>
-        fetch(url, {
-          method: "POST",
-          headers: {
-            "content-type": "application/json",
-            "user-agent": "mana-credits",
-            "webhook-id": id,
-            "webhook-timestamp": `${Math.floor(now.getTime() / 1000)}`,
-            "webhook-signature": new Webhook(Redacted.value(secret)).sign(id, now, body)
-          },
-          body,
-          // A receiver moves by telling us, not by sending our events elsewhere.
-          redirect: "manual",
-          signal
-        }),
-      catch: reason
-    }).pipe(Effect.timeoutFail({ duration: patience, onTimeout: () => `no answer within ${patience / 1000} seconds` }))
-    yield* Effect.promise(() => response.body?.cancel().catch(() => undefined) ?? Promise.resolve())
-    if (!response.ok) return yield* Effect.fail(`HTTP ${response.status}`)
+const send = Effect.fnUntraced(function* ({ url, secret }: EventsSettings, event: Event) {
+  const now = new Date(yield* Clock.currentTimeMillis)
+  // The same on every try: by it the receiver knows an event it has had.
+  const id = `evt_${event.id}`
+  const body = JSON.stringify({
+    type: event.type,
+    timestamp: event.createdAt,
+    data: { userId: event.userId, ...event.data }
   })
+  const response = yield* Effect.tryPromise({
+    try: (signal) =>
+      fetch(url, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "user-agent": "mana-credits",
+          "webhook-id": id,
+          "webhook-timestamp": `${Math.floor(now.getTime() / 1000)}`,
+          "webhook-signature": new Webhook(Redacted.value(secret)).sign(id, now, body)
+        },
+        body,
+        // A receiver moves by telling us, not by sending our events elsewhere.
+        redirect: "manual",
+        signal
+      }),
+    catch: reason
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: patience,
+      orElse: () => Effect.fail(`no answer within ${patience / 1000} seconds`)
+    })
+  )
+  yield* Effect.promise(() => response.body?.cancel().catch(() => undefined) ?? Promise.resolve())
+  if (!response.ok) return yield* Effect.fail(`HTTP ${response.status}`)
+})
 
 /** What became of one try. */
 type Outcome = { readonly error: string | undefined; readonly parked: boolean }

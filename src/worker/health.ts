@@ -9,7 +9,7 @@ export type WorkerState =
   /** Not this process's work (RUN_WORKER=false). */
   | "elsewhere"
 
-/** Where nobody says otherwise, the worker is somebody else's. */
-export class WorkerHealth extends Context.Reference<WorkerHealth>()("mana/WorkerHealth", {
-  defaultValue: (): { readonly state: Effect.Effect<WorkerState> } => ({ state: Effect.succeed("elsewhere") })
-}) {}
+/** The worker is another process's unless a layer says otherwise. */
+export const WorkerHealth = Context.Reference<{ readonly state: Effect.Effect<WorkerState> }>("mana/WorkerHealth", {
+  defaultValue: () => ({ state: Effect.succeed("elsewhere") })
+})

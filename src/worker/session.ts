@@ -1,6 +1,6 @@
 /** One worker's life on the queue, from its start to its stop or to the loss of its database. */
 import { EventEmitter } from "node:events"
-import { Cause, Data, Deferred, Effect, Record, Runtime } from "effect"
+import { Cause, type Context, Data, Deferred, Effect, Record } from "effect"
 import { Logger, run, type TaskList, type WorkerEvents, type WorkerPool } from "graphile-worker"
 import type pg from "pg"
 import { cron } from "./cron.ts"
@@ -12,21 +12,24 @@ export class WorkerStopped extends Data.TaggedError("WorkerStopped")<{ readonly 
 
 const stopped = (cause: unknown) => new WorkerStopped({ cause })
 
-/** Jobs at a time. Each holds a connection while it works and another for a moment around that. */
-const concurrentJobs = 4
+/** Jobs at a time. Each works on a connection of the SQL client's. */
+export const concurrentJobs = 4
 
-/** What `concurrentJobs` can use at once, and one to listen on, one to be alive on. */
-export const workerConnections = 8
+/**
+ * The queue's own: one to listen on, one to be alive on, and the rest for the moments in which jobs are taken and put
+ * away. The queue logs a warning where it has fewer than jobs.
+ */
+export const queueConnections = 4
 
 /** After it began to stop, a job has this many milliseconds; then it is put back for later. */
 const killAfter = 2000
 
-const taskList = (runtime: Runtime.Runtime<TaskServices>): TaskList =>
+const taskList = (context: Context.Context<TaskServices>): TaskList =>
   Record.map(
     tasks,
     (task: Task): TaskList[string] =>
       (_, { job }) =>
-        Runtime.runPromise(runtime)(
+        Effect.runPromiseWith(context)(
           Effect.sandbox(task()).pipe(
             // The queue keeps the message with the job.
             Effect.mapError((cause) => new Error(Cause.pretty(cause))),
@@ -36,11 +39,11 @@ const taskList = (runtime: Runtime.Runtime<TaskServices>): TaskList =>
         )
   )
 
-const logger = (runtime: Runtime.Runtime<never>) =>
+const logger = (context: Context.Context<TaskServices>) =>
   new Logger(() => (level, message) => {
     // A line for each job is for those who look for something.
     const log = { error: Effect.logError, warning: Effect.logWarning, info: Effect.logDebug, debug: Effect.logTrace }
-    Runtime.runFork(runtime)(log[level](message))
+    Effect.runForkWith(context)(log[level](message))
   })
 
 /*
@@ -63,86 +66,85 @@ const unlockJobsOfTheDead = `
  * Works off the queue until interrupted, which ends it in order: no further job, those at work finished or put back.
  * Fails when the worker stops by itself. `onRunning` runs once it takes jobs.
  */
-export const workerSession = (pool: pg.Pool, onRunning: Effect.Effect<void>) =>
-  Effect.gen(function* () {
-    const runtime = yield* Effect.runtime<TaskServices>()
-    const ended = yield* Deferred.make<never, WorkerStopped>()
+export const workerSession = Effect.fnUntraced(function* (pool: pg.Pool, onRunning: Effect.Effect<void>) {
+  const context = yield* Effect.context<TaskServices>()
+  const ended = yield* Deferred.make<never, WorkerStopped>()
 
-    const alive = yield* Effect.acquireRelease(
-      Effect.tryPromise({ try: () => pool.connect(), catch: stopped }),
-      // Not back to the pool: its locks end with it.
-      (client) => Effect.sync(() => client.release(true))
-    )
-    const lost = (cause: unknown) => Deferred.unsafeDone(ended, stopped(cause))
-    alive.once("error", lost)
-    alive.once("end", () => lost("The connection to the database ended"))
-    const query = (text: string, values: ReadonlyArray<string> = []) =>
-      Effect.tryPromise({ try: () => alive.query(text, [...values]), catch: stopped })
+  const alive = yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: () => pool.connect(), catch: stopped }),
+    // Not back to the pool: its locks end with it.
+    (client) => Effect.sync(() => client.release(true))
+  )
+  const lost = (cause: unknown) => Deferred.doneUnsafe(ended, stopped(cause))
+  alive.once("error", lost)
+  alive.once("end", () => lost("The connection to the database ended"))
+  const query = (text: string, values: ReadonlyArray<string> = []) =>
+    Effect.tryPromise({ try: () => alive.query(text, [...values]), catch: stopped })
 
-    yield* query(probeClient)
-    yield* query(lockByName, [startLock])
-    yield* query(unlockJobsOfTheDead)
+  yield* query(probeClient)
+  yield* query(lockByName, [startLock])
+  yield* query(unlockJobsOfTheDead)
 
-    const events: WorkerEvents = new EventEmitter()
-    const made: { pool?: WorkerPool } = {}
-    events.once("pool:create", ({ workerPool }) => {
-      made.pool = workerPool
+  const events: WorkerEvents = new EventEmitter()
+  const made: { pool?: WorkerPool } = {}
+  events.once("pool:create", ({ workerPool }) => {
+    made.pool = workerPool
+  })
+  // Stopped while its LISTEN is on the way, the library releases that connection twice, and the process dies of it.
+  const listening = yield* Deferred.make<void>()
+  let listenSettled = Promise.resolve()
+  events.on("pool:listen:success", ({ client }) => {
+    listenSettled = new Promise((resolve) => {
+      client.once("drain", resolve)
+      client.once("end", resolve)
     })
-    // Stopped while its LISTEN is on the way, the library releases that connection twice, and the process dies of it.
-    const listening = yield* Deferred.make<void>()
-    let listenSettled = Promise.resolve()
-    events.on("pool:listen:success", ({ client }) => {
-      listenSettled = new Promise((resolve) => {
-        client.once("drain", resolve)
-        client.once("end", resolve)
-      })
-      void listenSettled.then(() => Deferred.unsafeDone(listening, Effect.void))
-    })
-    yield* Effect.acquireRelease(
-      Effect.tryPromise({
-        try: async () => {
-          const started = await run({
-            pgPool: pool,
-            taskList: taskList(runtime),
-            parsedCronItems: cron,
-            events,
-            logger: logger(runtime),
-            noHandleSignals: true,
-            concurrency: concurrentJobs,
-            preset: {
-              worker: {
-                // A job is taken when it is worked on: none waits in memory.
-                localQueue: { size: -1 },
-                // What became of it is written at once. Less than 0 would too, but then the library doesn't wait for
-                // it at the end, and the process dies if the database is away just then.
-                completeJobBatchDelay: 0,
-                failJobBatchDelay: 0
-              }
+    void listenSettled.then(() => Deferred.doneUnsafe(listening, Effect.void))
+  })
+  yield* Effect.acquireRelease(
+    Effect.tryPromise({
+      try: async () => {
+        const started = await run({
+          pgPool: pool,
+          taskList: taskList(context),
+          parsedCronItems: cron,
+          events,
+          logger: logger(context),
+          noHandleSignals: true,
+          concurrency: concurrentJobs,
+          preset: {
+            worker: {
+              // A job is taken when it is worked on: none waits in memory.
+              localQueue: { size: -1 },
+              // What became of it is written at once. Less than 0 would too, but then the library doesn't wait for
+              // it at the end, and the process dies if the database is away just then.
+              completeJobBatchDelay: 0,
+              failJobBatchDelay: 0
             }
-          })
-          started.promise.then(() => lost("The worker ended"), lost)
-          return started
-        },
-        catch: stopped
-      }),
-      (started) =>
-        Effect.promise(async () => {
-          await atMost(500, listenSettled)
-          if (
-            await atMost(
-              killAfter,
-              started.stop().catch(() => started.promise)
-            )
-          )
-            return
-          // What is still at work is put back. The runner's own kill() does nothing once it was told to stop.
-          await atMost(1000, Promise.resolve(made.pool?.forcefulShutdown("The worker stops")))
+          }
         })
-    )
-    yield* query(lockByName, [made.pool?.id ?? ""])
-    yield* query(unlockByName, [startLock])
+        started.promise.then(() => lost("The worker ended"), lost)
+        return started
+      },
+      catch: stopped
+    }),
+    (started) =>
+      Effect.promise(async () => {
+        await atMost(500, listenSettled)
+        if (
+          await atMost(
+            killAfter,
+            started.stop().catch(() => started.promise)
+          )
+        )
+          return
+        // What is still at work is put back. The runner's own kill() does nothing once it was told to stop.
+        await atMost(1000, Promise.resolve(made.pool?.forcefulShutdown("The worker stops")))
+      })
+  )
+  yield* query(lockByName, [made.pool?.id ?? ""])
+  yield* query(unlockByName, [startLock])
 
-    yield* Effect.raceFirst(Deferred.await(listening), Deferred.await(ended))
-    yield* onRunning
-    return yield* Deferred.await(ended)
-  }).pipe(Effect.scoped)
+  yield* Effect.raceFirst(Deferred.await(listening), Deferred.await(ended))
+  yield* onRunning
+  return yield* Deferred.await(ended)
+}, Effect.scoped)

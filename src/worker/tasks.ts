@@ -7,21 +7,18 @@ import { brokenInvariants, seal } from "../database/verify.ts"
 import { reconcile } from "../stripe/reconcile.ts"
 import { deliverEvents } from "./deliver-events.ts"
 
-const Expired = Schema.Struct({ expired: Schema.NonNegativeInt })
+const Expired = Schema.Struct({ expired: Schema.Natural })
 
 // A run ends though more is left after this many rounds; the next one goes on.
 const maxRounds = 100
 
 /** Calls a function that expires a batch, the oldest first, until it finds nothing more. */
-const expireAll = (name: string) =>
-  Effect.iterate(
-    { expired: 1, rounds: 0 },
-    {
-      while: ({ expired, rounds }) => expired > 0 && rounds < maxRounds,
-      body: ({ rounds }) =>
-        Effect.map(call(name, Expired, {}, { keyed: true }), ({ expired }) => ({ expired, rounds: rounds + 1 }))
-    }
-  )
+const expireAll = Effect.fnUntraced(function* (name: string) {
+  for (let round = 0; round < maxRounds; round += 1) {
+    const { expired } = yield* call(name, Expired, {}, { keyed: true })
+    if (expired === 0) return
+  }
+})
 
 /** Frees the holds whose time is over: 1000 a round. */
 const expireReservations = expireAll("credits.expire_reservations")
@@ -66,22 +63,17 @@ const sealBooks = Effect.flatMap(seal, ({ digest, ...facts }) =>
   )
 )
 
-const Retried = Schema.Struct({ applied: Schema.NonNegativeInt, kept: Schema.NonNegativeInt })
+const Retried = Schema.Struct({ applied: Schema.Natural, kept: Schema.Natural })
 
 const retryLimit = 100
 
 /** Tries Stripe's events again that couldn't be applied when they came: 100 a round, each once. */
-const retryEvents = Effect.iterate(
-  { tried: retryLimit, rounds: 0 },
-  {
-    while: ({ tried, rounds }) => tried === retryLimit && rounds < maxRounds,
-    body: ({ rounds }) =>
-      Effect.map(call("stripe.retry_events", Retried, { limit: retryLimit }, { keyed: true }), ({ applied, kept }) => ({
-        tried: applied + kept,
-        rounds: rounds + 1
-      }))
+const retryEvents = Effect.gen(function* () {
+  for (let round = 0; round < maxRounds; round += 1) {
+    const { applied, kept } = yield* call("stripe.retry_events", Retried, { limit: retryLimit }, { keyed: true })
+    if (applied + kept < retryLimit) return
   }
-)
+})
 
 export const tasks = {
   charge_sync: () => chargeSync,
@@ -95,5 +87,5 @@ export const tasks = {
 }
 
 /** What the tasks need to run. */
-export type TaskServices = Effect.Effect.Context<ReturnType<(typeof tasks)[keyof typeof tasks]>>
+export type TaskServices = Effect.Services<ReturnType<(typeof tasks)[keyof typeof tasks]>>
 export type Task = () => Effect.Effect<unknown, unknown, TaskServices>

@@ -1,4 +1,4 @@
-import { Effect, Either, Exit, Layer, Redacted, Scope } from "effect"
+import { Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { afterAll, expect, onTestFinished, test } from "vitest"
 import { type Limits, makeSecret, prefixOf, serviceKeys } from "../../src/auth/service-keys.ts"
 import * as Database from "../../src/database/database.ts"
@@ -30,8 +30,14 @@ const makeJudge = async () => {
   )
   const judge = await Effect.runPromise(Effect.provide(serviceKeys([Redacted.make("house")], small), context))
   return async (presented: string) => {
-    const said = await Effect.runPromise(Effect.either(judge(presented, () => false)))
-    return Either.match(said, { onLeft: ({ _tag }) => _tag, onRight: ({ status }) => status })
+    const said = Effect.match(
+      judge(presented, () => false),
+      {
+        onFailure: ({ _tag }) => _tag,
+        onSuccess: ({ status }) => status
+      }
+    )
+    return await Effect.runPromise(said)
   }
 }
 

@@ -3,11 +3,10 @@
  * place, in two databases of one server and in turns; and how long a seal and its check take.
  */
 import { parseArgs } from "node:util"
-import * as fs from "node:fs/promises"
 import { Console, Effect } from "effect"
 import pg from "pg"
 import { type Measured, median, perSecond } from "./numbers.ts"
-import { measure } from "./processes.ts"
+import { cpuSeconds, measure } from "./processes.ts"
 import { fillMany, stage } from "./stage.ts"
 
 const { values: options } = parseArgs({
@@ -37,12 +36,6 @@ const connected = async (url: string) => {
   return client
 }
 
-/** Seconds of processor time that the backend of this connection has used: Linux only. */
-const cpuOf = async (pid: number) => {
-  const fields = (await fs.readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ")
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
 /** Processor time of one debit, in microseconds: debits one after the other on one connection, fsync left out. */
 const cpuOfDebit = async (url: string, debits: number) => {
   const client = await connected(url)
@@ -64,9 +57,9 @@ const cpuOfDebit = async (url: string, debits: number) => {
          $$`
       )
     await debit(500)
-    const before = await cpuOf(pid)
+    const before = await cpuSeconds(pid)
     await debit(debits)
-    return ((await cpuOf(pid)) - before) * (1_000_000 / debits)
+    return ((await cpuSeconds(pid)) - before) * (1_000_000 / debits)
   } finally {
     await client.end()
   }

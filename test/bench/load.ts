@@ -6,14 +6,14 @@ import { connect } from "./http-client.ts"
 import { spread } from "./spread.ts"
 
 const Sql = Schema.Struct({
-  kind: Schema.Literal("limit", "function"),
+  kind: Schema.Literals(["limit", "function"]),
   url: Schema.String,
   lanes: Schema.Number,
   seconds: Schema.Number,
   users: Schema.Number
 })
 const Http = Schema.Struct({
-  kind: Schema.Literal("use", "batch"),
+  kind: Schema.Literals(["use", "batch"]),
   port: Schema.Number,
   path: Schema.String,
   key: Schema.String,
@@ -21,10 +21,10 @@ const Http = Schema.Struct({
   seconds: Schema.Number,
   users: Schema.Number
 })
-export const Load = Schema.Union(Sql, Http)
+export const Load = Schema.Union([Sql, Http])
 export type Load = typeof Load.Type
 
-const load = Schema.decodeUnknownSync(Schema.parseJson(Load))(process.argv[2])
+const load = Schema.decodeUnknownSync(Schema.fromJsonString(Load))(process.argv[2])
 const user = () => `user-${1 + Math.floor(Math.random() * load.users)}`
 const batchSize = 100
 

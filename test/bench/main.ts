@@ -1,11 +1,12 @@
 /** `npm run bench`: debits, billing and reads against the machine's own limit, in ratios of one run. */
 import * as fs from "node:fs/promises"
-import * as os from "node:os"
+import * as path from "node:path"
 import { parseArgs } from "node:util"
-import { Cause, Console, Effect, Exit, Fiber } from "effect"
+import { Cause, Console, Effect, Exit, Fiber, type Scope } from "effect"
+import { byTurns } from "./against.ts"
 import { billing } from "./billing.ts"
-import { type Measured, median, perSecond } from "./numbers.ts"
-import { measure, residentMb, startByHand, startService } from "./processes.ts"
+import { machine, type Measured, median, perSecond, ratio, type Report, tableRow } from "./numbers.ts"
+import { measure, residentMb, started, startByHand, startService } from "./processes.ts"
 import { reads } from "./reads.ts"
 import { type Minute, soak } from "./soak.ts"
 import { stage } from "./stage.ts"
@@ -21,6 +22,8 @@ const { values: options } = parseArgs({
     /** Minutes of HTTP load after the rounds. */
     soak: { type: "string", default: "0" },
     seconds: { type: "string" },
+    /** Another checkout: only HTTP's single debits, at this checkout's service and at that one's by turns. */
+    against: { type: "string" },
     /** Options of node for the service, such as --cpu-prof. */
     node: { type: "string" }
   }
@@ -29,6 +32,7 @@ const { values: options } = parseArgs({
 const users = 10_000
 const rounds = Number(options.rounds ?? (options.quick ? 2 : 5))
 const seconds = Number(options.seconds ?? (options.quick ? 4 : 10))
+const warmUpSeconds = options.quick ? 3 : 5
 const due = options.large ? 1_000_000 : options.quick ? 10_000 : 100_000
 const ledgerRows = options.large ? 10_000_000 : options.quick ? 100_000 : 1_000_000
 const key = "bench-service-key"
@@ -46,9 +50,6 @@ const summary = (measured: ReadonlyArray<Measured>) => ({
 const hotShare = `
   select round(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 1)::float as percent
   from pg_stat_user_tables where schemaname = 'credits' and relname = 'balances'`
-
-const started = <A extends { readonly stop: () => Promise<void> }>(start: () => Promise<A>) =>
-  Effect.acquireRelease(Effect.promise(start), (running) => Effect.promise(running.stop))
 
 const bench = Effect.gen(function* () {
   yield* Console.log("starting PostgreSQL, making users …")
@@ -71,7 +72,7 @@ const bench = Effect.gen(function* () {
 
   // Both servers compile what they run often: measured is what they do after that.
   for (const port of ports) {
-    const warmUp = { kind: "use" as const, port, path: use, lanes: 64, key, users, seconds: options.quick ? 3 : 5 }
+    const warmUp = { kind: "use" as const, port, path: use, lanes: 64, key, users, seconds: warmUpSeconds }
     yield* Effect.promise(() => measure(warmUp))
   }
 
@@ -107,8 +108,7 @@ const bench = Effect.gen(function* () {
   const untrue = yield* Effect.promise(() => query("select * from ops.verify()"))
   return {
     at: new Date().toISOString(),
-    machine: `${os.availableParallelism()} cores, ${os.cpus()[0]?.model ?? "?"}, load ${os.loadavg()[0]?.toFixed(1)}`,
-    versions: `node ${process.version}, PostgreSQL ${version}`,
+    machine: machine(version),
     generator,
     users,
     rounds,
@@ -123,10 +123,7 @@ const bench = Effect.gen(function* () {
   }
 })
 
-type Result = Effect.Effect.Success<typeof bench>
-
-const ratio = (a: number | undefined, b: number | undefined) =>
-  a === undefined || b === undefined ? "" : (a / b).toFixed(2)
+type Result = Effect.Success<typeof bench>
 
 const soakLines = (minutes: ReadonlyArray<Minute>) => {
   const [first, last] = [minutes[0], minutes.at(-1)]
@@ -139,7 +136,6 @@ const soakLines = (minutes: ReadonlyArray<Minute>) => {
 }
 
 const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
-  const line = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
   const rate = (row: string) => rows[row]?.perSecond
   const against = (value: number | undefined) => [
     ratio(value, rate("limit")),
@@ -147,23 +143,32 @@ const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
     ratio(value, rate("by hand"))
   ]
   return [
-    line(["row", "a second", "p50 ms", "p99 ms", "of limit", "of function", "of by hand", "generator's CPU"]),
-    line(Array.from({ length: 8 }, () => "---")),
+    tableRow(["row", "a second", "p50 ms", "p99 ms", "of limit", "of function", "of by hand", "generator's CPU"]),
+    tableRow(Array.from({ length: 8 }, () => "---")),
     ...Object.entries(rows).map(([row, { perSecond: each, p50, p99, generatorCpuShare }]) =>
-      line([row, Math.round(each), p50.toFixed(1), p99.toFixed(1), ...against(each), generatorCpuShare.toFixed(2)])
+      tableRow([row, Math.round(each), p50.toFixed(1), p99.toFixed(1), ...against(each), generatorCpuShare.toFixed(2)])
     ),
     ...(billed === undefined
       ? []
-      : [line([`billing, ${billed.due} due`, Math.round(billed.perSecond), "", "", ...against(billed.perSecond), ""])]),
+      : [
+          tableRow([
+            `billing, ${billed.due} due`,
+            Math.round(billed.perSecond),
+            "",
+            "",
+            ...against(billed.perSecond),
+            ""
+          ])
+        ]),
     "",
     ...(read === undefined
       ? []
       : [
-          line(["read, median ms", `${read.smallRows} rows`, `${read.largeRows} rows`, "ratio"]),
-          line(["---", "---", "---", "---"]),
+          tableRow(["read, median ms", `${read.smallRows} rows`, `${read.largeRows} rows`, "ratio"]),
+          tableRow(["---", "---", "---", "---"]),
           ...(["balance", "firstPage", "hundredthPage"] as const).map((name) => {
             const { small, large } = read.milliseconds
-            return line([name, small[name].toFixed(3), large[name].toFixed(3), ratio(large[name], small[name])])
+            return tableRow([name, small[name].toFixed(3), large[name].toFixed(3), ratio(large[name], small[name])])
           }),
           ""
         ]),
@@ -175,24 +180,33 @@ const table = ({ rows, billing: billed, reads: read, ...result }: Result) => {
           `billing's backend: ${billed.backendMbFirst.toFixed(1)} MB at first, ${billed.backendMbLast.toFixed(1)} MB at last`
         ]),
     `HOT updates on balances: ${String(result.hotUpdatesPercent)} %`,
-    `${result.machine}; ${result.versions}`,
-    `medians of ${result.rounds} interleaved rounds of ${result.seconds} s, ${result.users} users; load generator: ${result.generator}`,
-    result.untrue.length === 0
-      ? "ops.verify(): the books are true"
-      : `ops.verify(): ${JSON.stringify(result.untrue.slice(0, 10))}`
-  ].join("\n")
+    result.machine,
+    `medians of ${result.rounds} interleaved rounds of ${result.seconds} s, ${result.users} users; load generator: ${result.generator}`
+  ]
 }
 
-const running = Effect.runFork(Effect.scoped(bench))
+const all = Effect.map(bench, (result) => ({ result, lines: table(result) }))
+const turns = (other: string) =>
+  byTurns({
+    ...{ checkout: path.resolve(other), users, rounds, seconds, warmUpSeconds, key },
+    nodeOptions: options.node ?? ""
+  })
+
+const wantedRun: Effect.Effect<Report, Error, Scope.Scope> =
+  options.against === undefined ? all : turns(options.against)
+const running = Effect.runFork(Effect.scoped(wantedRun))
 // Stopped, it stops its servers and takes its folder away, too.
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => Effect.runFork(Fiber.interrupt(running)))
 }
 const ended = await Effect.runPromise(Fiber.await(running))
-if (Exit.isFailure(ended) && Cause.isInterrupted(ended.cause)) process.exit(130)
-const result = Exit.getOrElse(ended, (cause) => {
-  throw Cause.squash(cause)
-})
-console.log(`\n${table(result)}`)
+if (Exit.isFailure(ended)) {
+  if (Cause.hasInterrupts(ended.cause)) process.exit(130)
+  throw Cause.squash(ended.cause)
+}
+const { result, lines } = ended.value
+const { untrue } = result
+console.log(`\n${lines.join("\n")}`)
+console.log(`ops.verify(): ${untrue.length === 0 ? "the books are true" : JSON.stringify(untrue.slice(0, 10))}`)
 if (options.json !== undefined) await fs.writeFile(options.json, `${JSON.stringify(result, null, 2)}\n`)
-if (result.untrue.length > 0) process.exitCode = 1
+if (untrue.length > 0) process.exitCode = 1

@@ -1,4 +1,5 @@
 /** What a load generator says, and what becomes of several rounds of it. */
+import * as os from "node:os"
 import { Schema } from "effect"
 
 export const Measured = Schema.Struct({
@@ -13,7 +14,7 @@ export const Measured = Schema.Struct({
 })
 export type Measured = typeof Measured.Type
 
-export const decodeMeasured = Schema.decodeUnknownSync(Schema.parseJson(Measured))
+export const decodeMeasured = Schema.decodeUnknownSync(Schema.fromJsonString(Measured))
 
 export const quantile = (values: ReadonlyArray<number>, share: number) =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN
@@ -21,3 +22,20 @@ export const quantile = (values: ReadonlyArray<number>, share: number) =>
 export const median = (values: ReadonlyArray<number>) => quantile(values, 0.5)
 
 export const perSecond = ({ done, seconds }: Measured) => done / seconds
+
+export const ratio = (a: number | undefined, b: number | undefined) =>
+  a === undefined || b === undefined ? "" : (a / b).toFixed(2)
+
+/** A row of a Markdown table. */
+export const tableRow = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
+
+/** What a run ran on. */
+export const machine = (postgresVersion: string) =>
+  `${os.availableParallelism()} cores, ${os.cpus()[0]?.model ?? "?"}, load ${os.loadavg()[0]?.toFixed(1)}; ` +
+  `node ${process.version}, PostgreSQL ${postgresVersion}`
+
+/** What a run comes to: for --json, and for people. */
+export interface Report {
+  readonly result: { readonly untrue: ReadonlyArray<unknown> }
+  readonly lines: ReadonlyArray<string>
+}

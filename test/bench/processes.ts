@@ -1,16 +1,18 @@
 /** Processes of the benchmark: started, waited for, ended. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as net from "node:net"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { Schema } from "effect"
+import { promisify } from "node:util"
+import { Effect, Schema } from "effect"
 import { decodeMeasured, type Measured } from "./numbers.ts"
 import type { Load } from "./load.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
+/** This checkout. */
+export const root = fileURLToPath(new URL("../..", import.meta.url))
 const here = (file: string) => path.join(import.meta.dirname, file)
 const startWithin = 60_000
 
@@ -18,6 +20,8 @@ export interface Running {
   readonly pid: number
   /** The line with which it said that it listens. */
   readonly line: string
+  /** Milliseconds from its start until it said so. */
+  readonly startMs: number
   readonly stop: () => Promise<void>
 }
 
@@ -28,15 +32,26 @@ const stop = async (child: ChildProcess) => {
   await end
 }
 
+/** The environment of a checkout's process: as under npm, its own node_modules/.bin comes first, and so its own node. */
+const environment = (checkout: string, env: Readonly<Record<string, string>> = {}) => ({
+  PATH: [path.join(checkout, "node_modules/.bin"), path.dirname(process.execPath), process.env["PATH"] ?? ""].join(
+    path.delimiter
+  ),
+  HOME: process.env["HOME"],
+  ...env
+})
+
 /** A server in a process of its own, once it listens. Its errors go to our own stderr. */
 const startServer = async (
+  checkout: string,
   command: string,
   args: ReadonlyArray<string>,
-  env: Readonly<Record<string, string>>
+  env: Readonly<Record<string, string>> = {}
 ): Promise<Running> => {
+  const since = performance.now()
   const child = spawn(command, [...args], {
-    cwd: root,
-    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
+    cwd: checkout,
+    env: environment(checkout, env),
     stdio: ["ignore", "pipe", "inherit"]
   })
   let output = ""
@@ -51,11 +66,15 @@ const startServer = async (
       resolve(output)
     })
   })
-  return { pid: child.pid ?? 0, line, stop: () => stop(child) }
+  return { pid: child.pid ?? 0, line, startMs: performance.now() - since, stop: () => stop(child) }
 }
 
+/** A process that ends with the scope. */
+export const started = <A extends { readonly stop: () => Promise<void> }>(start: () => Promise<A>) =>
+  Effect.acquireRelease(Effect.promise(start), (running) => Effect.promise(running.stop))
+
 export const startByHand = async (url: string) => {
-  const running = await startServer(process.execPath, [here("by-hand.ts"), url], {})
+  const running = await startServer(root, process.execPath, [here("by-hand.ts"), url])
   return { ...running, port: Number(running.line.trim().split(" ").at(-1)) }
 }
 
@@ -67,15 +86,15 @@ const freePort = async () => {
   return typeof address === "object" && address !== null ? address.port : 0
 }
 
-const { scripts } = Schema.decodeUnknownSync(
-  Schema.parseJson(Schema.Struct({ scripts: Schema.Struct({ start: Schema.String }) }))
-)(readFileSync(path.join(root, "package.json"), "utf8"))
+const decodePackage = Schema.decodeUnknownSync(
+  Schema.fromJsonString(Schema.Struct({ scripts: Schema.Struct({ start: Schema.String }) }))
+)
 
 /** `npm start` without npm, as in production but for the worker, which would be a process of its own. */
-export const startService = async (url: string, key: string, nodeOptions: string) => {
+export const startService = async (url: string, key: string, nodeOptions: string, checkout = root) => {
+  const { scripts } = decodePackage(readFileSync(path.join(checkout, "package.json"), "utf8"))
   const port = await freePort()
-  const running = await startServer("sh", ["-c", scripts.start], {
-    PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env["PATH"] ?? ""}`,
+  const running = await startServer(checkout, "sh", ["-c", scripts.start], {
     NODE_OPTIONS: nodeOptions,
     DATABASE_URL: url,
     MANA_AUTH_URL: "http://127.0.0.1:1",
@@ -89,6 +108,13 @@ export const startService = async (url: string, key: string, nodeOptions: string
   })
   return { ...running, port }
 }
+
+/** Brings a database to the schema of a checkout, with that checkout's own `migrate`. */
+export const migrate = (checkout: string, url: string) =>
+  promisify(execFile)("node", ["src/main.ts", "migrate"], {
+    cwd: checkout,
+    env: environment(checkout, { DATABASE_URL: url })
+  })
 
 /** One round of load, generated in a process of its own. */
 export const measure = async (load: Load): Promise<Measured> => {
@@ -106,4 +132,10 @@ export const residentMb = async (pid: number) => {
   const status = await fs.readFile(`/proc/${pid}/status`, "utf8").catch(() => "")
   const kb = /VmRSS:\s+(\d+)/.exec(status)?.[1]
   return kb === undefined ? undefined : Math.round(Number(kb) / 1024)
+}
+
+/** Seconds of processor time that a process has used: Linux only. */
+export const cpuSeconds = async (pid: number) => {
+  const fields = (await fs.readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ")
+  return (Number(fields[11]) + Number(fields[12])) / 100
 }

@@ -47,6 +47,8 @@ export interface Stage {
   readonly query: (text: string, values?: ReadonlyArray<unknown>) => Promise<ReadonlyArray<Record<string, unknown>>>
   /** Another database of the same server, migrated and empty. */
   readonly anotherUrl: string
+  /** Makes one that isn't migrated, and answers with its address. */
+  readonly newDatabase: (name: string) => Promise<string>
   readonly version: string
 }
 
@@ -107,6 +109,10 @@ export const stage = (users: number): Effect.Effect<Stage & { readonly client: p
     return {
       url: server.url("bench"),
       anotherUrl: server.url("reads"),
+      newDatabase: async (name) => {
+        await admin.query(`create database ${name}`)
+        return server.url(name)
+      },
       client,
       query,
       version: String(row?.["server_version"])

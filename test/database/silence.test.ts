@@ -1,18 +1,15 @@
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs/promises"
-import { Effect, Either, Exit, Layer, Redacted, Schema, Scope } from "effect"
-import { afterAll, expect, onTestFinished, test } from "vitest"
+import { Effect, Result, Schema } from "effect"
+import { expect, onTestFinished, test } from "vitest"
 import { call } from "../../src/database/call.ts"
-import * as Database from "../../src/database/database.ts"
-import { make } from "../../src/database/together.ts"
+import { defaultLimits, make } from "../../src/debits/batcher.ts"
 import { database } from "../support/database.ts"
+import { servicePool } from "../support/pool.ts"
 import { session } from "../support/session.ts"
 import { eventually } from "../support/wait.ts"
 
 const db = await database()
-
-const scope = Effect.runSync(Scope.make())
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 const application = `silence ${randomUUID()}`
 const statementTimeout = 300
@@ -21,20 +18,9 @@ const networkTime = 200
 const leeway = 2000
 
 /** Connections as the service has them, with less patience. */
-const context = await Effect.runPromise(
-  Layer.buildWithScope(
-    Database.layer({
-      url: Redacted.make(db.urlAs("mana_service")),
-      role: "mana_service",
-      maxConnections: 5,
-      applicationName: application,
-      statementTimeout,
-      networkTime,
-      connectTimeout: "2 seconds"
-    }),
-    scope
-  )
-)
+const context = await servicePool(db, {
+  ...{ applicationName: application, maxConnections: 5, statementTimeout, networkTime, connectTimeout: "2 seconds" }
+})
 
 const backends = async (condition: string): Promise<ReadonlyArray<number>> => {
   const rows = await db.query(
@@ -68,7 +54,7 @@ const holding = async (userId: string) => {
 
 const use = (userId: string, idempotencyKey: string) =>
   Effect.runPromise(
-    Effect.either(
+    Effect.result(
       call(
         "credits.use",
         Schema.Unknown,
@@ -78,6 +64,8 @@ const use = (userId: string, idempotencyKey: string) =>
     )
   )
 
+const failureOf = <A, E>(result: Result.Result<A, E>) => (Result.isFailure(result) ? result.failure : undefined)
+
 const usual = { appId: "chat", description: "test", amount: 1, caller: "service:test" }
 
 test("a server that falls silent in the middle of a statement is given up, and its connection with it", async () => {
@@ -86,12 +74,12 @@ test("a server that falls silent in the middle of a statement is given up, and i
   const since = performance.now()
   const asked = use(userId, "one")
   const stopped = await stoppedWhileAsked(userId, 1)
-  expect(Either.getOrNull(Either.flip(await asked))).toMatchObject({ _tag: "Unavailable" })
+  expect(failureOf(await asked)).toMatchObject({ _tag: "Unavailable" })
   // Asked once: a second time would be as long again.
   expect(performance.now() - since).toBeLessThan(statementTimeout + networkTime + leeway)
 
   await holder.release()
-  expect(await use(userId, "two")).toMatchObject({ _tag: "Right" })
+  expect(await use(userId, "two")).toMatchObject({ _tag: "Success" })
   // The silent one isn't used again.
   const others = await backends("true")
   expect(others.filter((pid) => !stopped.pids.includes(pid)).length).toBe(1)
@@ -105,14 +93,14 @@ test("a server that falls silent in the middle of a statement is given up, and i
 test("debits that travel together with a silent server are told in time, keyed or not", async () => {
   const { use: together } = await Effect.runPromise(
     Effect.provide(
-      make({ inFlight: 1, batch: 100, enough: 100, patience: 60_000, waiting: 100, waitingOfOne: 100 }),
+      make({ ...defaultLimits, maxCallsInFlight: 1, eagerBatchItems: 100, slotTimeoutMs: 60_000 }),
       context
     )
   )
   const userId = await db.userWith(10)
   const holder = await holding(userId)
   const run = (idempotencyKey?: string) =>
-    Effect.runPromise(Effect.either(together({ ...usual, userId, idempotencyKey })))
+    Effect.runPromise(Effect.result(together({ ...usual, userId, idempotencyKey })))
   // The first fails when its own time is over; then the others go, in one call.
   const first = run()
   await eventually(
@@ -120,11 +108,11 @@ test("debits that travel together with a silent server are told in time, keyed o
     ({ length }) => length === 1
   )
   const others = [run("a"), run("b"), run()]
-  expect(await first).toMatchObject({ _tag: "Left" })
+  expect(await first).toMatchObject({ _tag: "Failure" })
   const since = performance.now()
   const stopped = await stoppedWhileAsked(userId, 1)
   for (const outcome of await Promise.all(others)) {
-    expect(Either.getOrNull(Either.flip(outcome))).toMatchObject({ _tag: "Unavailable" })
+    expect(failureOf(outcome)).toMatchObject({ _tag: "Unavailable" })
   }
   expect(performance.now() - since).toBeLessThan(statementTimeout + networkTime + leeway)
   await holder.release()
@@ -144,7 +132,7 @@ test.skipIf(process.platform !== "linux")(
   "a connection asks every half minute whether the server's machine is there",
   async () => {
     const userId = await db.userWith(10)
-    expect(await use(userId, "one")).toMatchObject({ _tag: "Right" })
+    expect(await use(userId, "one")).toMatchObject({ _tag: "Success" })
     const [row] = await db.query("select client_port from pg_stat_activity where application_name = $1", [application])
     const left = await eventually(
       async () => (await keepAliveTimers()).get(row.client_port),

@@ -38,7 +38,7 @@ const postgresRuns = async () => {
 }
 
 // Each test goes on with what the one before left in the folder.
-describe.sequential("npm run dev", () => {
+describe("npm run dev", () => {
   let balanceLine = ""
 
   test("gives a newcomer everything, and lines that work when pasted", { timeout: severalStarts }, async () => {

@@ -18,7 +18,7 @@ const started = async (how: typeof embeddedPostgres) => {
   const scope = await Effect.runPromise(Scope.make())
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
   onTestFinished(stop)
-  return { ...(await Effect.runPromise(Scope.extend(how(options()), scope))), stop }
+  return { ...(await Effect.runPromise(Scope.provide(how(options()), scope))), stop }
 }
 
 test(

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto"
 import { CompactSign, exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from "jose"
-import { describe, expect, onTestFinished, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { type AuthService, authService, otherServiceKey, serviceKey, startService } from "./support.ts"
 
@@ -148,8 +148,8 @@ describe("a person's token", () => {
 
 describe("the auth service's keys", () => {
   const startWith = async () => {
-    const own = await authService(onTestFinished)
-    return { own, started: await startService(db, own, { whenOver: onTestFinished }) }
+    const own = await authService()
+    return { own, started: await startService(db, own) }
   }
   const ask = async (own: AuthService, started: Awaited<ReturnType<typeof startService>>, header = {}) =>
     (

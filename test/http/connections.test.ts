@@ -1,6 +1,5 @@
 import * as net from "node:net"
-import { expect, onTestFinished, test } from "vitest"
-import { usualPatience } from "../../src/http/listener.ts"
+import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { session } from "../support/session.ts"
 import { eventually } from "../support/wait.ts"
@@ -11,13 +10,7 @@ const db = await database()
 const auth = await authService()
 const service = await startService(db, auth)
 const impatient = await startService(db, auth, {
-  patience: {
-    ...usualPatience,
-    headersTimeout: 300,
-    requestTimeout: 600,
-    connectionsCheckingInterval: 50,
-    idleTimeout: 1000
-  }
+  limits: { headersTimeoutMs: 300, requestTimeoutMs: 600, checkIntervalMs: 50, idleTimeoutMs: 1000 }
 })
 
 const path = "/api/v1/internal/credits/use"
@@ -61,8 +54,7 @@ test("who asks and never reads the answers is cut off", async () => {
 
 test("answers that nobody reads take bounded room: who has waited longest is cut off, and who reads gets all", async () => {
   const narrow = await startService(db, auth, {
-    patience: { ...usualPatience, unreadBytes: 4_000_000 },
-    whenOver: onTestFinished
+    limits: { maxUnsentBytes: 4_000_000 }
   })
   const userId = await db.userWith(200)
   const metadata = { text: "x".repeat(8000) }
@@ -240,7 +232,7 @@ test("what isn't HTTP behind a debit gets no answer that the debit could be thou
 })
 
 test("requests sent at once are all answered, though the service is told to stop meanwhile", async () => {
-  const stopping = await startService(db, auth, { whenOver: onTestFinished })
+  const stopping = await startService(db, auth)
   const [held, free] = [await db.userWith(10), await db.userWith(10)]
   const holder = await session(db)
   await holder.query("begin")

@@ -57,8 +57,8 @@ test("a new user has zeros, and asking writes nothing", async () => {
   const client = await service.asUser(randomUUID())
   const before = await db.books()
   expect(await run(client.credits.balance())).toEqual({ balance: 0, held: 0, debt: 0, totalEarned: 0, totalSpent: 0 })
-  expect(await run(client.credits.transactions({ urlParams: {} }))).toEqual([])
-  expect(await run(client.credits.usage({ urlParams: {} }))).toEqual([])
+  expect(await run(client.credits.transactions({ query: {} }))).toEqual([])
+  expect(await run(client.credits.usage({ query: {} }))).toEqual([])
   expect(await db.books()).toEqual(before)
 })
 
@@ -134,19 +134,19 @@ test("history comes newest first, page by page, by the links", async () => {
     [-2, -1]
   ])
 
-  const odd = await run(client.transactions({ urlParams: { appId: "odd" } }))
+  const odd = await run(client.transactions({ query: { appId: "odd" } }))
   expect(odd.map(({ amount }) => amount)).toEqual([-5, -3, -1])
-  expect(await run(client.transactions({ urlParams: { type: "grant" } }))).toMatchObject([{ userId, amount: 100 }])
+  expect(await run(client.transactions({ query: { type: "grant" } }))).toMatchObject([{ userId, amount: 100 }])
   const last = odd[0]?.createdAt ?? ""
-  expect(await run(client.transactions({ urlParams: { from: last } }))).toMatchObject([{ amount: -5 }])
-  expect(await run(client.transactions({ urlParams: { to: "2020-01-01" } }))).toEqual([])
+  expect(await run(client.transactions({ query: { from: last } }))).toMatchObject([{ amount: -5 }])
+  expect(await run(client.transactions({ query: { to: "2020-01-01" } }))).toEqual([])
 })
 
 test("history doesn't page from somebody else's row", async () => {
   const one = await person(10)
   const other = await person(10)
-  const [row] = await run(one.client.transactions({ urlParams: {} }))
-  expect(await failure(other.client.transactions({ urlParams: { before: row?.id ?? "" } }))).toMatchObject({
+  const [row] = await run(one.client.transactions({ query: {} }))
+  expect(await failure(other.client.transactions({ query: { before: row?.id ?? "" } }))).toMatchObject({
     _tag: "transaction_not_found",
     status: 404
   })
@@ -157,14 +157,14 @@ test("usage by day and app", async () => {
   for (const appId of ["a", "b", "a"]) {
     await run(client.use({ payload: { ...debit, amount: 2, appId }, headers: {} }))
   }
-  expect(await run(client.usage({ urlParams: { groupBy: "app" } }))).toEqual([
+  expect(await run(client.usage({ query: { groupBy: "app" } }))).toEqual([
     { appId: "a", creditsUsed: 4, count: 2 },
     { appId: "b", creditsUsed: 2, count: 1 }
   ])
-  expect(await run(client.usage({ urlParams: { groupBy: "day" } }))).toEqual([
+  expect(await run(client.usage({ query: { groupBy: "day" } }))).toEqual([
     { day: expect.stringMatching(/^\d{4}-\d\d-\d\d$/), creditsUsed: 6, count: 3 }
   ])
-  expect(await run(client.usage({ urlParams: {} }))).toHaveLength(2)
+  expect(await run(client.usage({ query: {} }))).toHaveLength(2)
 })
 
 test("the price list is for everybody", async () => {

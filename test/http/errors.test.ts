@@ -1,6 +1,9 @@
 import * as fs from "node:fs"
 import { expect, test } from "vitest"
-import { refusals } from "../../src/http/ask.ts"
+import { Schema } from "effect"
+import { HttpRouter } from "effect/http"
+import { sqlstatesOf } from "../../src/contract/problem.ts"
+import * as problems from "../../src/contract/problems.ts"
 import { database } from "../support/database.ts"
 import { authService, serviceKey, startService } from "./support.ts"
 
@@ -16,10 +19,23 @@ const catalogue = fs
   .map((line) => line.split("|").map((cell) => cell.trim().replaceAll("`", "")))
   .map(([, sqlstate, , , status, code]) => ({ sqlstate, status: Number(status), code }))
 
-test("sql/errors.md and the table of refusals agree", () => {
+test("sql/errors.md and the problems of the contract agree", () => {
   expect(catalogue.length).toBeGreaterThan(5)
-  const table = Object.entries(refusals).map(([sqlstate, { status, code }]) => ({ sqlstate, status, code }))
-  expect(table).toEqual(catalogue)
+  const declared = Object.values(problems).flatMap((problem) => {
+    const { fixed, httpApiStatus: status } = Schema.resolveAnnotations(problem) ?? {}
+    return sqlstatesOf(problem).map((sqlstate) => ({ sqlstate, status, ...Object(fixed) }))
+  })
+  const bySqlstate = declared.toSorted((a, b) => a.sqlstate.localeCompare(b.sqlstate))
+  expect(bySqlstate.map(({ sqlstate, status, code }) => ({ sqlstate, status, code }))).toEqual(catalogue)
+})
+
+test("a route that throws is answered as a mistake of ours", async () => {
+  const thrown = HttpRouter.add("GET", "/thrown", () => {
+    throw new Error("thrown before there was an effect")
+  })
+  const throwing = await startService(db, auth, { devRoutes: thrown })
+  const { status, json } = await throwing.request("GET", "/thrown")
+  expect([status, json.code]).toEqual([500, "internal_error"])
 })
 
 test("a mistake of ours is answered with a request id and nothing else of it, and logged with everything", async () => {

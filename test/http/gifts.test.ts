@@ -60,7 +60,7 @@ test("a gift from one person to another, through the client that the contract ma
     newBalance: 70
   })
 
-  expect(await run(receiving.gifts.redeem({ path: { code: gift.code }, payload: {}, headers: {} }))).toEqual({
+  expect(await run(receiving.gifts.redeem({ params: { code: gift.code }, payload: {}, headers: {} }))).toEqual({
     success: true,
     giftId: gift.id,
     transactionId: expect.any(String),
@@ -70,10 +70,10 @@ test("a gift from one person to another, through the client that the contract ma
     creatorName: null
   })
   const { newBalance: _, ...given } = gift
-  expect(await run(giving.gifts.created({ urlParams: {} }))).toEqual([
+  expect(await run(giving.gifts.created({ query: {} }))).toEqual([
     { ...given, status: "redeemed", redeemed: true, closedAt: expect.any(String) }
   ])
-  expect(await run(receiving.gifts.received({ urlParams: {} }))).toEqual([
+  expect(await run(receiving.gifts.received({ query: {} }))).toEqual([
     {
       id: gift.id,
       code: gift.code,

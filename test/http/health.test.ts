@@ -1,13 +1,12 @@
 import { Redacted } from "effect"
-import { expect, onTestFinished, test } from "vitest"
+import { expect, test } from "vitest"
 import { database } from "../support/database.ts"
 import { authService, startService } from "./support.ts"
 
 const db = await database()
 const auth = await authService()
 
-const start = (options: Parameters<typeof startService>[2] = {}) =>
-  startService(db, auth, { ...options, whenOver: onTestFinished })
+const start = (options: Parameters<typeof startService>[2] = {}) => startService(db, auth, { ...options })
 
 /** A port on which nobody listens. */
 const nowhere = Redacted.make("postgres://nobody@127.0.0.1:1/nothing")

@@ -45,8 +45,7 @@ test("the same key of two apps is two keys", async () => {
 test("a balance, now and at a time", async () => {
   const userId = await db.userWith(10)
   const { transaction } = await run(client.use({ payload: { ...debit, userId, amount: 4 }, headers: {} }))
-  const balance = (urlParams: { readonly at?: string }) =>
-    run(client.balance({ path: { userId }, urlParams, headers: {} }))
+  const balance = (query: { readonly at?: string }) => run(client.balance({ params: { userId }, query, headers: {} }))
   expect(await balance({})).toEqual({ balance: 6, held: 0, debt: 0, totalEarned: 10, totalSpent: 4 })
   expect(await balance({ at: transaction.createdAt })).toMatchObject({ balance: 6 })
   expect(await balance({ at: "2020-01-01" })).toMatchObject({ balance: 0, totalEarned: 0 })

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { languageOf } from "../../src/http/gift-page/language.ts"
+import { languageOf } from "../../src/pages/gift/language.ts"
 
 test.each([
   [undefined, "en"],

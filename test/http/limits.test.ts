@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto"
 import { Option, Redacted } from "effect"
 import { describe, expect, onTestFinished, test } from "vitest"
-import { networkOf } from "../../src/http/client-address.ts"
-import { counter, type Rates } from "../../src/http/limits.ts"
+import { networkOf } from "../../src/http/middleware/client-address.ts"
+import { type Rates, tokenBuckets } from "../../src/http/middleware/rate-limits.ts"
 import { makeSecret } from "../../src/auth/service-keys.ts"
 import { database } from "../support/database.ts"
 import { createKey } from "../support/service-keys.ts"
@@ -18,7 +18,6 @@ const webhookSecret = "whsec_of_limits"
 const started = (rates: Partial<Rates>, settings: ServiceOptions["settings"] = {}) =>
   startService(db, auth, {
     rates,
-    whenOver: onTestFinished,
     settings: {
       stripe: Option.some({ secretKey: Redacted.make("sk_test_none"), webhookSecrets: [Redacted.make(webhookSecret)] }),
       ...settings
@@ -38,7 +37,7 @@ const times = (status: number, count: number) => Array.from({ length: count }, (
 describe("counting", () => {
   test("lets through a burst, then as many as come back by the second", () => {
     let now = 0
-    const { count } = counter({ burst: 3, perSecond: 0.5 }, () => now)
+    const { count } = tokenBuckets({ burst: 3, perSecond: 0.5 }, () => now)
     expect([count("a"), count("a"), count("a"), count("a"), count("a")]).toEqual([0, 0, 0, 2, 2])
     expect(count("b")).toBe(0)
     now = 1500
@@ -50,7 +49,7 @@ describe("counting", () => {
   })
 
   test("remembers no more than ten thousand names, those that asked last", () => {
-    const { count } = counter({ burst: 1, perSecond: 0.01 }, () => 0)
+    const { count } = tokenBuckets({ burst: 1, perSecond: 0.01 }, () => 0)
     expect([count("first"), count("second")]).toEqual([0, 0])
     for (let n = 0; n < 9_998; n += 1) count(`name ${n}`)
     expect(count("first")).toBe(100)
@@ -95,7 +94,7 @@ describe("strangers", () => {
     ["GET", "/api/v1/credits/packages", { authorization: "Bearer nonsense" }],
     ["POST", "/api/v1/credits/use", { "x-service-key": serviceKey }]
   ])("%s %s %j: counted by address, then told to wait", async (method, path, headers) => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     const found = await statuses(service, 8, method, path, { headers })
     expect(found.filter((status) => status === 429)).toHaveLength(3)
     const { status, headers: said, json } = await service.request(method, path, { headers })
@@ -109,7 +108,7 @@ describe("strangers", () => {
   })
 
   test("don't hinder those who are known, from the same address", async () => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     const userId = await db.userWith(1000)
     const bearer = { authorization: `Bearer ${await auth.token(userId)}` }
     await statuses(service, 20, "GET", "/nothing")
@@ -134,7 +133,7 @@ describe("strangers", () => {
   })
 
   test("have nothing looked up once they have to wait, whatever they show where nobody asks who they are", async () => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     await statuses(service, 5, "GET", "/nothing")
     // Whoever wants to know of gifts now waits, until the statement is given up: that would be 503.
     const holder = await db.pool.connect()
@@ -184,7 +183,7 @@ describe("strangers", () => {
   })
 
   test("have no keys looked up once they have to wait; those that were good before are known", async () => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     const get = (secret: string) =>
       service.request("GET", "/api/v1/internal/credits/balance/nobody", { headers: { "x-service-key": secret } })
     const good = await createKey(db)
@@ -202,16 +201,16 @@ describe("strangers", () => {
   })
 
   test("aren't those whose token has expired: they learn it, to sign in again", async () => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     const expired = await auth.token("somebody", { exp: Math.floor(Date.now() / 1000) - 60 })
     const headers = { authorization: `Bearer ${expired}` }
     expect(await statuses(service, 20, "GET", "/api/v1/credits/balance", { headers })).toEqual(times(401, 20))
   })
 
   test("aren't those who can't be judged, while the auth service is away", async () => {
-    const own = await authService(onTestFinished)
+    const own = await authService()
     own.goAway()
-    const service = await startService(db, own, { rates: { strangers: few }, whenOver: onTestFinished })
+    const service = await startService(db, own, { rates: { unauthenticated: few } })
     const headers = { authorization: `Bearer ${await own.token("somebody")}` }
     expect(await statuses(service, 20, "GET", "/api/v1/credits/balance", { headers })).toEqual(times(503, 20))
     // Whoever runs it is told where it was asked, and why it failed.
@@ -219,7 +218,7 @@ describe("strangers", () => {
   })
 
   test("aren't those who watch whether we live", async () => {
-    const service = await started({ strangers: few })
+    const service = await started({ unauthenticated: few })
     await statuses(service, 20, "GET", "/nothing")
     expect(await statuses(service, 50, "GET", "/health")).toEqual(times(200, 50))
     expect(await statuses(service, 50, "GET", "/health/ready")).toEqual(times(200, 50))
@@ -227,7 +226,7 @@ describe("strangers", () => {
 
   test("are told apart by what the trusted proxy says, and by nothing else", async () => {
     const from = (address: string): RawRequest => ({ headers: { "x-forwarded-for": address } })
-    const behind = await started({ strangers: few }, { trustProxy: true })
+    const behind = await started({ unauthenticated: few }, { trustProxy: true })
     expect(await statuses(behind, 6, "GET", "/nothing", from("192.0.2.1"))).toEqual([...times(404, 5), 429])
     expect(await statuses(behind, 6, "GET", "/nothing", from("1.1.1.1, 192.0.2.2"))).toEqual([...times(404, 5), 429])
     expect(await statuses(behind, 1, "GET", "/nothing", from("192.0.2.2, 192.0.2.3"))).toEqual([404])
@@ -235,7 +234,7 @@ describe("strangers", () => {
     // The next address of the same subscriber.
     expect(await statuses(behind, 1, "GET", "/nothing", from("2001:db8::2"))).toEqual([429])
 
-    const open = await started({ strangers: few })
+    const open = await started({ unauthenticated: few })
     for (let n = 0; n < 5; n += 1) await open.request("GET", "/nothing", from(`192.0.2.${n}`))
     expect(await statuses(open, 1, "GET", "/nothing", from("192.0.2.99"))).toEqual([429])
   })

@@ -1,77 +1,13 @@
 /** Every operation of the contract as its OpenAPI document has it: for tests that go over all of them. */
-import { HttpApi } from "@effect/platform"
-import { Context, Option, Schema } from "effect"
+import { Context, Option } from "effect"
+import { HttpApi } from "effect/http-api"
 import { Api } from "../../src/contract/api.ts"
 import { AdminAuth, ServiceAuth, UserAuth } from "../../src/contract/auth.ts"
 import { NeedsScope, type Scope } from "../../src/contract/scopes.ts"
-import { openApi } from "../../src/contract/openapi.ts"
+import { type Operation as Documented, openApi, type Shape } from "../../src/contract/openapi.ts"
 
-/** The part of JSON Schema that the contract uses. */
-export interface Shape {
-  readonly $ref?: string
-  readonly type?: string
-  readonly format?: string
-  readonly enum?: ReadonlyArray<unknown>
-  readonly anyOf?: ReadonlyArray<Shape>
-  readonly items?: Shape
-  readonly properties?: Readonly<Record<string, Shape>>
-  readonly required?: ReadonlyArray<string>
-  readonly minimum?: number
-  readonly maximum?: number
-  readonly minLength?: number
-  readonly maxLength?: number
-  readonly minItems?: number
-  readonly maxItems?: number
-}
-
-const exactly = { exact: true } as const
-const some = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, exactly)
-const nested: Schema.Schema<Shape> = Schema.suspend(() => Shape)
-
-const Shape: Schema.Schema<Shape> = Schema.Struct({
-  $ref: some(Schema.String),
-  type: some(Schema.String),
-  format: some(Schema.String),
-  enum: some(Schema.Array(Schema.Unknown)),
-  anyOf: some(Schema.Array(nested)),
-  items: some(nested),
-  properties: some(Schema.Record({ key: Schema.String, value: nested })),
-  required: some(Schema.Array(Schema.String)),
-  minimum: some(Schema.Number),
-  maximum: some(Schema.Number),
-  minLength: some(Schema.Number),
-  maxLength: some(Schema.Number),
-  minItems: some(Schema.Number),
-  maxItems: some(Schema.Number)
-})
-
-const Content = Schema.Record({ key: Schema.String, value: Schema.Struct({ schema: Shape }) })
-
-const Parameter = Schema.Struct({
-  name: Schema.String,
-  in: Schema.Literal("path", "query", "header"),
-  required: Schema.Boolean,
-  schema: Shape
-})
-export type Parameter = typeof Parameter.Type
-
-const Document = Schema.Struct({
-  paths: Schema.Record({
-    key: Schema.String,
-    value: Schema.Record({
-      key: Schema.String,
-      value: Schema.Struct({
-        operationId: Schema.String,
-        parameters: Schema.Array(Parameter),
-        requestBody: some(Schema.Struct({ content: Content })),
-        responses: Schema.Record({ key: Schema.String, value: Schema.Struct({ content: some(Content) }) })
-      })
-    })
-  }),
-  components: Schema.Struct({ schemas: Schema.Record({ key: Schema.String, value: Shape }) })
-})
-
-const document = Schema.decodeUnknownSync(Document)(JSON.parse(JSON.stringify(openApi)))
+export type { Shape }
+export type Parameter = Documented["parameters"][number]
 
 /** Whom an operation lets in, as its middleware says; `open` are those without any. */
 export type Access = "open" | "user" | "admin" | "service"
@@ -82,16 +18,24 @@ const doors = [
   ["service", ServiceAuth]
 ] as const
 
-const accessById = new Map<string, Access>()
-const scopeById = new Map<string, Scope>()
+interface Route {
+  readonly access: Access
+  readonly scope: Scope | undefined
+  /** `/api/v1/gifts/{id}`, as the contract names its parameters. */
+  readonly path: string
+}
+
+const routes = new Map<string, Route>()
 HttpApi.reflect(Api, {
   onGroup: () => undefined,
   onEndpoint: ({ group, endpoint, middleware }) => {
     const keys = new Set([...middleware].map(({ key }) => key))
     const [access = "open"] = doors.filter(([, { key }]) => keys.has(key)).map(([name]) => name)
-    accessById.set(`${group.identifier}.${endpoint.name}`, access)
-    const scope = Option.getOrUndefined(Context.getOption(endpoint.annotations, NeedsScope))
-    if (scope !== undefined) scopeById.set(`${group.identifier}.${endpoint.name}`, scope)
+    routes.set(`${group.identifier}.${endpoint.identifier}`, {
+      access,
+      scope: Option.getOrUndefined(Context.getOption(endpoint.annotations, NeedsScope)),
+      path: endpoint.path.replaceAll(/:(\w+)/g, "{$1}")
+    })
   }
 })
 
@@ -110,21 +54,26 @@ export interface Operation {
   readonly answers: Readonly<Record<string, { readonly type: string; readonly shape: Shape }>>
 }
 
-export const operations: ReadonlyArray<Operation> = Object.entries(document.paths).flatMap(([path, methods]) =>
+/** A parameter as the contract has it: the document names those of one path alike, and headers as people write them. */
+const asDeclared = ({ name, ...rest }: Parameter, documented: string, { path }: Route): Parameter => {
+  const segment = documented.split("/").indexOf(`{${name}}`)
+  const declared = rest.in === "path" ? path.split("/")[segment]?.slice(1, -1) : name.toLowerCase()
+  return { ...rest, name: rest.in === "query" ? name : (declared ?? name) }
+}
+
+export const operations: ReadonlyArray<Operation> = Object.entries(openApi.paths).flatMap(([documented, methods]) =>
   Object.entries(methods).map(([method, { operationId: id, parameters, requestBody, responses }]) => {
-    const access = accessById.get(id)
-    if (access === undefined) throw new Error(`${id} is in the document and not in the contract`)
+    const route = routes.get(id)
+    if (route === undefined) throw new Error(`${id} is in the document and not in the contract`)
     return {
+      ...route,
       id,
       method: method.toUpperCase(),
-      path,
-      access,
-      scope: scopeById.get(id),
-      parameters,
+      parameters: parameters.map((each) => asDeclared(each, documented, route)),
       body: requestBody?.content["application/json"]?.schema,
       answers: Object.fromEntries(
-        Object.entries(responses).flatMap(([status, { content }]) =>
-          Object.entries(content ?? {}).map(([type, { schema }]) => [status, { type, shape: schema }])
+        Object.entries(responses).flatMap(([status, { content = {} }]) =>
+          Object.entries(content).map(([type, { schema }]) => [status, { type, shape: schema }])
         )
       )
     }
@@ -132,12 +81,12 @@ export const operations: ReadonlyArray<Operation> = Object.entries(document.path
 )
 
 /** The operations that a reflection of the contract finds, in the document or not. */
-export const operationIds: ReadonlyArray<string> = [...accessById.keys()]
+export const operationIds: ReadonlyArray<string> = [...routes.keys()]
 
 /** A shape with its reference followed. */
 export const resolved = (shape: Shape): Shape => {
   if (shape.$ref === undefined) return shape
-  const found = document.components.schemas[shape.$ref.replace("#/components/schemas/", "")]
+  const found = openApi.components.schemas[shape.$ref.replace("#/components/schemas/", "")]
   if (found === undefined) throw new Error(`${shape.$ref} leads nowhere`)
   return resolved(found)
 }

@@ -1,7 +1,7 @@
 /** Requests as they are, and whole answers. */
 import * as http from "node:http"
-import { afterAll } from "vitest"
 import type { Ask } from "./operations.ts"
+import { whenOver } from "../support/over.ts"
 
 export interface Answer {
   readonly status: number
@@ -14,7 +14,7 @@ export interface Answer {
 /** Sends requests as they are, many at once over kept connections; a header may be there several times. */
 export const sender = (port: number, connections = 16) => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections })
-  afterAll(() => agent.destroy())
+  whenOver(() => agent.destroy())
   return ({ method, path, headers = {}, body }: Ask): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const lines = Object.entries(headers).map(([name, value]): [string, string | Array<string>] => [

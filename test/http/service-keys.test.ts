@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { HttpApi } from "@effect/platform"
+import { HttpApi } from "effect/http-api"
 import { Context, Option } from "effect"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { makeSecret } from "../../src/auth/service-keys.ts"
@@ -261,7 +261,7 @@ describe("in every process", () => {
   /** Two of them whose clocks a test can move on. */
   const processes = async () => {
     const clock = { secondsAhead: 0 }
-    const start = () => startService(db, auth, { whenOver: onTestFinished, clock })
+    const start = () => startService(db, auth, { clock })
     return { clock, services: [await start(), await start()] }
   }
   const statuses = async (services: ReadonlyArray<Service>, secret: string) => {

@@ -1,10 +1,10 @@
 /** The service with a Stripe of its own: the simulator, whose webhooks come back to it. */
 import { Effect, Exit, Option, Redacted, Scope } from "effect"
-import { afterAll } from "vitest"
 import type { Settings } from "../../src/config.ts"
 import { startStripeSimulator, type StripeSimulatorOptions } from "../../src/dev/stripe/simulator.ts"
 import type { TestDatabase } from "../support/database.ts"
 import { type AuthService, type RawRequest, startService } from "./support.ts"
+import { whenOver } from "../support/over.ts"
 
 export const app = "https://app.example"
 export const returnUrls = { successUrl: `${app}/done`, cancelUrl: `${app}/back` }
@@ -12,7 +12,7 @@ export const returnUrls = { successUrl: `${app}/done`, cancelUrl: `${app}/back` 
 /** A simulator that ends with the file. */
 export const startSimulator = async (options: StripeSimulatorOptions = {}) => {
   const scope = Effect.runSync(Scope.make())
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  whenOver(() => Effect.runPromise(Scope.close(scope, Exit.void)))
   return Effect.runPromise(Effect.provideService(startStripeSimulator(options), Scope.Scope, scope))
 }
 

@@ -1,27 +1,25 @@
 /** The real server on a free port, the real database, an auth service whose keys a test can turn. */
 import * as http from "node:http"
-import { FetchHttpClient, HttpApiClient, HttpClient, HttpClientRequest } from "@effect/platform"
-import { Clock, Duration, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import { Clock, Context, type Duration, Effect, Exit, Layer, Logger, Option, Redacted, Scope } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpRouter, HttpServer } from "effect/http"
+import { HttpApiClient } from "effect/http-api"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
-import { afterAll } from "vitest"
 import { jsonLine } from "../../src/logs.ts"
 import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"
-import { type Rates, RequestRates } from "../../src/http/limits.ts"
-import { Listener, make as makeListener, type Patience } from "../../src/http/listener.ts"
+import { type Rates, RequestRates } from "../../src/http/middleware/rate-limits.ts"
+import { type Limits, nodeServer, ServerLimits, usualLimits } from "../../src/http/connections/node-server.ts"
 import { server } from "../../src/http/server.ts"
 import { WorkerHealth, type WorkerState } from "../../src/worker/health.ts"
 import type { TestDatabase } from "../support/database.ts"
+import { whenOver } from "../support/over.ts"
 
 export const serviceKey = "test-service-key"
 export const otherServiceKey = "the-key-before-the-rotation"
 
-/** When what was started is stopped: after the file (afterAll), or after one test of it (onTestFinished). */
-type Over = (stop: () => Promise<void>) => void
-
 /** Plays the auth service: publishes keys, signs tokens, and can be away. */
-export const authService = async (whenOver: Over = afterAll) => {
+export const authService = async () => {
   const makeKey = async (kid: string) => {
     const { privateKey, publicKey } = await generateKeyPair("EdDSA", { extractable: true })
     return { kid, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg: "EdDSA", use: "sig" } }
@@ -35,7 +33,7 @@ export const authService = async (whenOver: Over = afterAll) => {
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ keys: [key.jwk] }))
   })
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
-  whenOver(() => new Promise((resolve) => listener.close(() => resolve())))
+  whenOver(() => new Promise<void>((resolve) => listener.close(() => resolve())))
   const address = listener.address()
   const port = typeof address === "object" && address !== null ? address.port : 0
   const url = `http://127.0.0.1:${port}`
@@ -69,29 +67,33 @@ export type AuthService = Awaited<ReturnType<typeof authService>>
 
 export interface ServiceOptions {
   readonly settings?: Partial<Settings>
-  readonly patience?: Patience
+  readonly limits?: Partial<Limits>
   /** How long a request waits for a connection of the pool before it gets a 503; 2 seconds unless a test says otherwise. */
-  readonly connectTimeout?: Duration.DurationInput
-  readonly whenOver?: Over
+  readonly connectTimeout?: Duration.Input
   readonly worker?: WorkerState
+  readonly devRoutes?: Layer.Layer<never, never, HttpRouter.HttpRouter>
   /** Moves the clock that only goes forward on, for what is remembered for a time; nothing waits longer or shorter. */
   readonly clock?: { readonly secondsAhead: number }
   /** How often somebody may ask; as often as they like unless a test says otherwise. */
   readonly rates?: Partial<Rates>
 }
 
-const movedOn = (by: { readonly secondsAhead: number }): Clock.Clock => {
-  const real = Clock.make()
-  const nanos = () => real.unsafeCurrentTimeNanos() + BigInt(by.secondsAhead) * 1_000_000_000n
-  return {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: () => real.unsafeCurrentTimeMillis(),
-    unsafeCurrentTimeNanos: nanos,
-    currentTimeMillis: real.currentTimeMillis,
-    currentTimeNanos: Effect.sync(nanos),
-    sleep: (duration) => real.sleep(duration)
-  }
-}
+const movedOn = (by: { readonly secondsAhead: number }) =>
+  Layer.effect(
+    Clock.Clock,
+    Effect.map(Clock.Clock, (real): Clock.Clock => {
+      const nanos = () => real.monotonicTimeNanosUnsafe() + BigInt(by.secondsAhead) * 1_000_000_000n
+      return {
+        currentTimeMillisUnsafe: () => real.currentTimeMillisUnsafe(),
+        currentTimeMillis: real.currentTimeMillis,
+        currentTimeNanosUnsafe: () => real.currentTimeNanosUnsafe(),
+        currentTimeNanos: real.currentTimeNanos,
+        monotonicTimeNanosUnsafe: nanos,
+        monotonicTimeNanos: Effect.sync(nanos),
+        sleep: (duration) => real.sleep(duration)
+      }
+    })
+  )
 
 const unlimited = { burst: Infinity, perSecond: 1 }
 
@@ -100,25 +102,31 @@ export interface RawRequest {
   readonly body?: unknown
 }
 
-/** Starts the service on a test file's database; stopped after the file unless `whenOver` says otherwise. */
+/** The service's settings in a test, but for where its database and its auth service are. */
+export const testSettings: Settings = {
+  databaseUrl: Redacted.make("postgres://nowhere"),
+  databaseMaxConnections: 10,
+  authUrl: "http://nowhere",
+  jwtAlgorithms: ["EdDSA"],
+  serviceKeys: [Redacted.make(serviceKey), Redacted.make(otherServiceKey)],
+  host: "127.0.0.1",
+  port: 0,
+  baseUrl: "https://credits.example",
+  corsOrigins: [],
+  appUrl: Option.none(),
+  stripe: Option.none(),
+  events: Option.none(),
+  runWorker: false,
+  trustProxy: false,
+  logLevel: "Info"
+}
+
+/** Starts the service on a test file's database; stopped after the test or the file that starts it. */
 export const startService = async (db: TestDatabase, auth: AuthService, options: ServiceOptions = {}) => {
-  const { whenOver = afterAll } = options
   const settings: Settings = {
+    ...testSettings,
     databaseUrl: Redacted.make(db.urlAs("mana_service")),
-    databaseMaxConnections: 10,
     authUrl: auth.url,
-    jwtAlgorithms: ["EdDSA"],
-    serviceKeys: [Redacted.make(serviceKey), Redacted.make(otherServiceKey)],
-    host: "127.0.0.1",
-    port: 0,
-    baseUrl: "https://credits.example",
-    corsOrigins: [],
-    appUrl: Option.none(),
-    stripe: Option.none(),
-    events: Option.none(),
-    runWorker: false,
-    trustProxy: false,
-    logLevel: LogLevel.Info,
     ...options.settings
   }
   const lines: Array<string> = []
@@ -131,30 +139,22 @@ export const startService = async (db: TestDatabase, auth: AuthService, options:
     statementTimeout: "10 seconds",
     connectTimeout: options.connectTimeout ?? "2 seconds"
   })
-  const listener = Layer.scoped(
-    Listener,
-    makeListener({
-      host: settings.host,
-      port: settings.port,
-      drainTimeout: "2 seconds",
-      ...(options.patience === undefined ? {} : { patience: options.patience })
-    })
-  )
-  const layer = server().pipe(
-    Layer.provideMerge(listener),
-    Layer.provide(database),
+  const layer = server(options.devRoutes).pipe(
+    Layer.provideMerge(Layer.orDie(nodeServer)),
+    Layer.provide(Layer.orDie(database)),
     Layer.provide(Layer.succeed(AppSettings, settings)),
     Layer.provide(Layer.succeed(WorkerHealth, { state: Effect.succeed(options.worker ?? "elsewhere") })),
-    Layer.provide(Logger.replace(Logger.defaultLogger, logger)),
-    Layer.provide(options.clock === undefined ? Layer.empty : Layer.setClock(movedOn(options.clock))),
+    Layer.provide(Logger.layer([logger])),
+    Layer.provide(options.clock === undefined ? Layer.empty : movedOn(options.clock)),
+    Layer.provide(Layer.succeed(ServerLimits, { ...usualLimits, drainTimeoutMs: 2000, ...options.limits })),
     Layer.provide(
-      Layer.succeed(RequestRates, { strangers: unlimited, people: unlimited, gifts: unlimited, ...options.rates })
+      Layer.succeed(RequestRates, { unauthenticated: unlimited, people: unlimited, gifts: unlimited, ...options.rates })
     )
   )
   const scope = Effect.runSync(Scope.make())
-  const { port } = await Effect.runPromise(
-    Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(Listener, context))
-  )
+  const context = await Effect.runPromise(Layer.buildWithScope(layer, scope))
+  const { address } = Context.get(context, HttpServer.HttpServer)
+  const port = "port" in address ? address.port : 0
   const url = `http://127.0.0.1:${port}`
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
   whenOver(stop)

@@ -1,6 +1,6 @@
 /** The syntax trees of PostgreSQL 18's own parser, walked without knowing all their shapes. */
 import { parsePlPgSQLSync, parseSync } from "libpg-query"
-import { Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 
 export const Name = Schema.Struct({ String: Schema.Struct({ sval: Schema.String }) })
 const Clause = Schema.Struct({
@@ -15,7 +15,7 @@ export const CreateFunction = Schema.Struct({
   CreateFunctionStmt: Schema.Struct({
     replace: Schema.optional(Schema.Boolean),
     funcname: Schema.Array(Name),
-    parameters: Schema.optionalWith(Schema.Array(Parameter), { default: () => [] }),
+    parameters: Schema.Array(Parameter).pipe(Schema.withDecodingDefault(Effect.succeed([]))),
     options: Schema.Array(Clause)
   })
 })
@@ -26,7 +26,7 @@ export const FunctionComment = Schema.Struct({
   })
 })
 /** `do $$ … $$` */
-export const Block = Schema.Struct({ DoStmt: Schema.Object })
+export const Block = Schema.Struct({ DoStmt: Schema.ObjectKeyword })
 export const Relation = Schema.Struct({
   relname: Schema.String,
   schemaname: Schema.optional(Schema.String),
@@ -50,7 +50,7 @@ export function* nodes(tree: unknown): Generator<object> {
 }
 
 /** The nodes of one shape. */
-export const all = <A, I>(tree: unknown, shape: Schema.Schema<A, I>): ReadonlyArray<A> => {
+export const all = <A, I>(tree: unknown, shape: Schema.Codec<A, I>): ReadonlyArray<A> => {
   const decode = Schema.decodeUnknownOption(shape)
   return [...nodes(tree)].flatMap((node) => Option.toArray(decode(node)))
 }

@@ -12,7 +12,7 @@ export type Ask = typeof Ask.Type
 export const Answer = Schema.Struct({
   /** The first test that failed, or what else went wrong; null when all passed. */
   failed: Schema.NullOr(Schema.String),
-  milliseconds: Schema.Record({ key: Schema.String, value: Schema.Number })
+  milliseconds: Schema.Record(Schema.String, Schema.Number)
 })
 export type Answer = typeof Answer.Type
 
@@ -30,7 +30,6 @@ const vitest = await createVitest("test", {
   watch: false,
   reporters: [{}],
   maxWorkers: 1,
-  minWorkers: 1,
   fileParallelism: false,
   bail: 1,
   onConsoleLog: () => false,

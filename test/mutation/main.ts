@@ -61,9 +61,9 @@ const coverTimeout = 600_000
 
 const Covered = Schema.Struct({ test: Schema.String, objects: Schema.Array(Schema.String) })
 
-const lines = async <A, I>(file: string, schema: Schema.Schema<A, I>): Promise<ReadonlyArray<A>> => {
+const lines = async <A, I>(file: string, schema: Schema.Codec<A, I>): Promise<ReadonlyArray<A>> => {
   const text = await fs.readFile(file, "utf8").catch(() => "")
-  const decode = Schema.decodeUnknownSync(Schema.parseJson(schema))
+  const decode = Schema.decodeUnknownSync(Schema.fromJsonString(schema))
   return text
     .split("\n")
     .filter((line) => line !== "")
@@ -291,7 +291,7 @@ const main = async () => {
   const folder = await fs.mkdtemp(path.join(memory, "mana-credits-mutation-"))
   try {
     const more = ["track_functions=all", "statement_timeout=20s"]
-    const url = await Effect.runPromise(Scope.extend(startServer(folder, more), scope))
+    const url = await Effect.runPromise(Scope.provide(startServer(folder, more), scope))
     const admin = await connected(url)
     await admin.query(`alter database ${template} with allow_connections true`)
     const catalogue = await connected(withDatabase(url, template))

@@ -7,7 +7,7 @@ import type { Mutant } from "./functions.ts"
 
 export const Result = Schema.Struct({
   id: Schema.String,
-  outcome: Schema.Literal("caught", "survived", "invalid"),
+  outcome: Schema.Literals(["caught", "survived", "invalid"]),
   /** The test that caught it. */
   by: Schema.NullOr(Schema.String),
   tests: Schema.Number

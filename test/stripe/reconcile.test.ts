@@ -1,5 +1,5 @@
 import * as http from "node:http"
-import { Effect, Layer, Logger, LogLevel, Option, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted, References } from "effect"
 import { Stripe } from "stripe"
 import { afterAll, beforeEach, expect, test } from "vitest"
 import { AppSettings } from "../../src/config.ts"
@@ -57,7 +57,7 @@ const reconciled = (connection: object = {}) =>
         )
       ),
       Effect.provide(asWorker),
-      Logger.withMinimumLogLevel(LogLevel.Error)
+      Effect.provideService(References.MinimumLogLevel, "Error")
     )
   )
 

@@ -1,4 +1,4 @@
-import { Either, Redacted } from "effect"
+import { Redacted, Result } from "effect"
 import { Stripe } from "stripe"
 import { expect, test } from "vitest"
 import { relevantTypes } from "../../src/stripe/events.ts"
@@ -16,7 +16,7 @@ const signed = (ageSeconds: number, options: { payload?: string; secret?: string
   Stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp: now / 1000 - ageSeconds, ...options })
 
 const judge = (header: string | undefined, options: { body?: string; secrets?: ReadonlyArray<string> } = {}) =>
-  Either.getOrElse(
+  Result.getOrElse(
     verified({
       body,
       header,

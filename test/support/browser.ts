@@ -1,7 +1,7 @@
 /** Debian's Chromium, for the pages that people see. */
 import { existsSync } from "node:fs"
 import { type Browser, chromium } from "playwright-core"
-import { afterAll } from "vitest"
+import { whenOver } from "./over.ts"
 
 const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
   existsSync(path)
@@ -29,7 +29,7 @@ export const launchBrowser = () =>
 /** A test file's own browser, started when it is first asked for and closed after the file. */
 export const fileBrowser = () => {
   let started: Promise<Browser> | undefined
-  afterAll(async () => {
+  whenOver(async () => {
     await (await started)?.close()
   })
   return () => (started ??= launchBrowser())

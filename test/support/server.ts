@@ -78,7 +78,7 @@ export default async (project: TestProject) => {
     await fs.rm(folder, { recursive: true, force: true })
   }
   try {
-    project.provide("serverUrl", await Effect.runPromise(Scope.extend(startServer(folder), scope)))
+    project.provide("serverUrl", await Effect.runPromise(Scope.provide(startServer(folder), scope)))
     return teardown
   } catch (error) {
     await teardown()

@@ -21,8 +21,8 @@ export const Orders = Schema.Struct({
   pause: Schema.Number
 })
 
-const orders = Schema.decodeUnknownSync(Schema.parseJson(Orders))(process.argv[2])
-const Tokens = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+const orders = Schema.decodeUnknownSync(Schema.fromJsonString(Orders))(process.argv[2])
+const Tokens = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
 const tokens = Schema.decodeUnknownSync(Tokens)(fs.readFileSync(orders.tokens, "utf8"))
 
 let over = false

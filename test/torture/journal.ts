@@ -5,7 +5,7 @@
 import * as fs from "node:fs"
 import { Schema } from "effect"
 
-export const Kind = Schema.Literal(
+export const Kind = Schema.Literals([
   "use",
   "personalUse",
   "useBatch",
@@ -24,17 +24,17 @@ export const Kind = Schema.Literal(
   "changeInterval",
   "chargeRun",
   "balance"
-)
+])
 export type Kind = typeof Kind.Type
 
-const Body = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+const Body = Schema.Record(Schema.String, Schema.Unknown)
 
 /** One thing that a client wants done, however often it has to ask. */
 export const Request = Schema.Struct({
   /** Its name in the journals and, where a field takes it, in the books. */
   op: Schema.String,
   kind: Kind,
-  method: Schema.Literal("GET", "POST", "DELETE"),
+  method: Schema.Literals(["GET", "POST", "DELETE"]),
   path: Schema.String,
   /** Whose credits; asked with this person's token where `byUser`, else with the service key. */
   userId: Schema.String,
@@ -64,7 +64,7 @@ const Lost = Schema.Struct({
   ms: Schema.Number,
   reason: Schema.String
 })
-export const Entry = Schema.Union(Asked, Answered, Lost)
+export const Entry = Schema.Union([Asked, Answered, Lost])
 export type Entry = typeof Entry.Type
 export type Answered = typeof Answered.Type
 export type Lost = typeof Lost.Type
@@ -78,7 +78,7 @@ export const openJournal = (file: string): Journal => {
   return { write: (entry) => void fs.writeSync(descriptor, `${JSON.stringify(entry)}\n`) }
 }
 
-const decode = Schema.decodeUnknownSync(Schema.parseJson(Entry))
+const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Entry))
 
 /** All entries of a journal. A client that is killed may leave half a line. */
 export const readJournal = (file: string): ReadonlyArray<Entry> => {

@@ -2,9 +2,9 @@
 import { Schema } from "effect"
 import type pg from "pg"
 
-const Whole = Schema.NumberFromString
+const Whole = Schema.FiniteFromString
 const OrNull = Schema.NullOr(Schema.String)
-const Time = Schema.DateFromSelf
+const Time = Schema.Date
 
 export const LedgerRow = Schema.Struct({
   user_id: Schema.String,
@@ -17,7 +17,7 @@ export const LedgerRow = Schema.Struct({
   counter_account: Schema.String,
   app_id: OrNull,
   description: Schema.String,
-  metadata: Schema.NullOr(Schema.Record({ key: Schema.String, value: Schema.Unknown })),
+  metadata: Schema.NullOr(Schema.Record(Schema.String, Schema.Unknown)),
   idempotency_key: OrNull,
   related_transaction_id: OrNull,
   caller: Schema.String,
@@ -37,7 +37,7 @@ const BalanceRow = Schema.Struct({
 const ReservationRow = Schema.Struct({
   user_id: Schema.String,
   id: Schema.String,
-  status: Schema.Literal("open", "committed", "released", "expired"),
+  status: Schema.Literals(["open", "committed", "released", "expired"]),
   amount: Whole,
   reason: Schema.String,
   app_id: OrNull,
@@ -83,7 +83,7 @@ const columns = (schema: { readonly fields: object }, of: string) =>
     .join(", ")
 
 export const readLedger = async (client: pg.Client) => {
-  const rows = async <A, I>(schema: Schema.Schema<A, I>, text: string) => {
+  const rows = async <A, I>(schema: Schema.Codec<A, I>, text: string) => {
     const result = await client.query(text)
     return Schema.decodeUnknownSync(Schema.Array(schema))(result.rows)
   }

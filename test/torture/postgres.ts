@@ -62,7 +62,7 @@ export interface PostgresOptions {
 
 export const startPostgres = async ({ dataDir, settings = [] }: PostgresOptions): Promise<Postgres> => {
   const port = await stablePort()
-  let running: { readonly server: EmbeddedPostgres; readonly scope: Scope.CloseableScope } | undefined
+  let running: { readonly server: EmbeddedPostgres; readonly scope: Scope.Closeable } | undefined
 
   const startOnce = async () => {
     const scope = await Effect.runPromise(Scope.make())

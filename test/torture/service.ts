@@ -13,4 +13,4 @@ process.once("disconnect", () => process.exit(1))
 Effect.flatMap(readSettings, (settings) => {
   const stripe = Option.map(settings.stripe, (each) => ({ ...each, connection }))
   return Effect.provide(Layer.launch(service({ ...settings, stripe })), jsonLogs(settings.logLevel))
-}).pipe(NodeRuntime.runMain({ disablePrettyLogger: true }))
+}).pipe(NodeRuntime.runMain)

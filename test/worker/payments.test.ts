@@ -7,7 +7,7 @@ import { runningWorker, runTask } from "./running.ts"
 const db = await database()
 
 describe("payments in the worker", () => {
-  it.scopedLive("kept events are tried again, all that are due", () =>
+  it.live("kept events are tried again, all that are due", () =>
     Effect.gen(function* () {
       const purchases = yield* Effect.promise(() =>
         Promise.all(Array.from({ length: 120 }, () => begin(db, { checkout: true })))
@@ -33,7 +33,7 @@ describe("payments in the worker", () => {
     })
   )
 
-  it.scopedLive("without Stripe's key, reconciliation has nothing to do", () =>
+  it.live("without Stripe's key, reconciliation has nothing to do", () =>
     Effect.gen(function* () {
       const purchase = yield* Effect.promise(() => paid(db))
       yield* Effect.promise(() => send(db, chargeRefunded(purchase, 100)))

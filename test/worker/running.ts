@@ -8,28 +8,25 @@ import { settings } from "../support/settings.ts"
 import { eventually } from "../support/wait.ts"
 
 /** A running worker, its log lines, and its end before the test's. */
-export const runningWorker = (db: TestDatabase, environment: Readonly<Record<string, string>> = {}) =>
-  Effect.gen(function* () {
-    const lines: Array<string> = []
-    const scope = yield* Scope.make()
-    const context = yield* Layer.buildWithScope(
-      layer.pipe(
-        Layer.provide(Layer.effect(AppSettings, settings({ DATABASE_URL: db.urlAs("mana_worker"), ...environment }))),
-        Layer.provide(
-          Logger.replace(
-            Logger.defaultLogger,
-            Logger.map(Logger.logfmtLogger, (line) => lines.push(line))
-          )
-        )
-      ),
-      scope
-    )
-    const state = () => Effect.runPromise(Context.get(context, WorkerHealth).state)
-    const stop = Scope.close(scope, Exit.void)
-    yield* Effect.addFinalizer(() => stop)
-    yield* Effect.promise(() => eventually(state, (now) => now === "running"))
-    return { lines, state, stop }
-  })
+export const runningWorker = Effect.fnUntraced(function* (
+  db: TestDatabase,
+  environment: Readonly<Record<string, string>> = {}
+) {
+  const lines: Array<string> = []
+  const scope = yield* Scope.make()
+  const context = yield* Layer.buildWithScope(
+    layer.pipe(
+      Layer.provide(Layer.effect(AppSettings, settings({ DATABASE_URL: db.urlAs("mana_worker"), ...environment }))),
+      Layer.provide(Logger.layer([Logger.map(Logger.formatLogFmt, (line) => lines.push(line))]))
+    ),
+    scope
+  )
+  const state = () => Effect.runPromise(Context.get(context, WorkerHealth).state)
+  const stop = Scope.close(scope, Exit.void)
+  yield* Effect.addFinalizer(() => stop)
+  yield* Effect.promise(() => eventually(state, (now) => now === "running"))
+  return { lines, state, stop }
+})
 
 /** Asks the queue for a task, and waits until it is done. */
 export const runTask = (db: TestDatabase, task: string) =>

@@ -53,7 +53,7 @@ const lockJob = (id: string, name: string) =>
   )
 
 describe("the worker", () => {
-  it.scopedLive("frees holds whose time is over", () =>
+  it.live("frees holds whose time is over", () =>
     Effect.gen(function* () {
       const userId = yield* Effect.promise(() => db.userWith(10))
       yield* Effect.promise(() =>
@@ -72,7 +72,7 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("returns the credits of gifts whose time is over", () =>
+  it.live("returns the credits of gifts whose time is over", () =>
     Effect.gen(function* () {
       const now = new Date(Date.now() - 91 * 86_400_000)
       const { creatorId } = yield* Effect.promise(() => given(db, 10, { now }))
@@ -83,7 +83,7 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("logs each broken invariant as an error", () =>
+  it.live("logs each broken invariant as an error", () =>
     Effect.gen(function* () {
       const userId = yield* Effect.promise(() => db.userWith(10))
       yield* Effect.promise(() =>
@@ -98,7 +98,7 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("seals history, and logs the digest by which it can be checked", () =>
+  it.live("seals history, and logs the digest by which it can be checked", () =>
     Effect.gen(function* () {
       yield* Effect.promise(() => db.userWith(10))
       const { lines } = yield* worker
@@ -108,7 +108,7 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("takes over the jobs of a dead worker, and leaves those of a live one", () =>
+  it.live("takes over the jobs of a dead worker, and leaves those of a live one", () =>
     Effect.gen(function* () {
       const orphan = yield* addJob("expire_reservations")
       const other = yield* addJob("expire_reservations")
@@ -129,26 +129,25 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("keeps its jobs when another worker starts", () =>
+  it.live("keeps its jobs when another worker starts", () =>
     Effect.gen(function* () {
       yield* worker
       const id = yield* addJob("verify_books").pipe(
-        Effect.tap((added) => Effect.zipRight(job(added, taken), worker)),
+        Effect.tap((added) => Effect.andThen(job(added, taken), worker)),
         Effect.tap((added) =>
           Effect.map(
             Effect.promise(() => jobRow(added)),
             (row) => expect(row).toMatchObject({ attempts: 1 })
           )
         ),
-        Effect.zipLeft(Effect.void),
-        (held) => Effect.zipRight(ledgerLocked, held),
+        (held) => Effect.andThen(ledgerLocked, held),
         Effect.scoped
       )
       yield* job(id, done)
     })
   )
 
-  it.scopedLive("stops in time, and leaves a job that can't end for later", () =>
+  it.live("stops in time, and leaves a job that can't end for later", () =>
     Effect.gen(function* () {
       const { stop, state } = yield* worker
       yield* Effect.scoped(
@@ -156,7 +155,10 @@ describe("the worker", () => {
           yield* ledgerLocked
           const id = yield* addJob("verify_books")
           yield* job(id, taken)
-          yield* Effect.timeoutFail(stop, { duration: "5 seconds", onTimeout: () => new Error("still stopping") })
+          yield* Effect.timeoutOrElse(stop, {
+            duration: "5 seconds",
+            orElse: () => Effect.fail(new Error("still stopping"))
+          })
           expect(yield* Effect.promise(() => jobRow(id))).toMatchObject({ locked_by: null, attempts: 1 })
           yield* Effect.promise(() => db.query("select graphile_worker.complete_jobs(array[$1::bigint])", [id]))
         })
@@ -165,7 +167,7 @@ describe("the worker", () => {
     })
   )
 
-  it.scopedLive("starts again when it loses the database", () =>
+  it.live("starts again when it loses the database", () =>
     Effect.gen(function* () {
       const { state } = yield* worker
       yield* Effect.promise(() =>

@@ -19,11 +19,11 @@ export interface Endpoint {
   readonly prepare: (form: Form, id: string) => (world: World) => unknown
 }
 
-const endpoint = <A, I>(
+const endpoint = <A>(
   method: Endpoint["method"],
   /** `:id` stands for the object. */
   path: string,
-  schema: Schema.Schema<A, I>,
+  schema: Schema.Decoder<A>,
   work: (world: World, given: A, id: string) => unknown
 ): Endpoint => ({
   method,

@@ -7,18 +7,18 @@ import { decodeForm, type Form } from "./form.ts"
 import { decodeParams } from "./params.ts"
 import type { PageReply, PageRequest } from "./pages.ts"
 
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+const optional = Schema.optionalKey
 const Id = Schema.String
-const Method = optional(Schema.Literal("card", "sepa_debit"))
-const Decided = Schema.Literal("succeeded", "failed")
+const Method = optional(Schema.Literals(["card", "sepa_debit"]))
+const Decided = Schema.Literals(["succeeded", "failed"])
 
 interface Route {
   readonly example: string
   readonly run: (form: Form, controls: Controls) => Effect.Effect<unknown, StripeApiError>
 }
 
-const route = <A, I>(
-  schema: Schema.Schema<A, I>,
+const route = <A>(
+  schema: Schema.Decoder<A>,
   example: string,
   run: (controls: Controls, given: A) => Effect.Effect<unknown, StripeApiError>
 ): Route => ({
@@ -42,7 +42,7 @@ const routes: Readonly<Record<string, Route>> = {
   expire: route(Schema.Struct({ id: Id }), "id=cs_test_…", (it, { id }) => it.expire(id)),
   "open-dispute": route(Schema.Struct({ id: Id }), "id=pi_…", (it, { id }) => it.openDispute(id)),
   "close-dispute": route(
-    Schema.Struct({ id: Id, outcome: Schema.Literal("won", "lost") }),
+    Schema.Struct({ id: Id, outcome: Schema.Literals(["won", "lost"]) }),
     "id=du_… -d outcome=won",
     (it, given) => it.closeDispute(given.id, given.outcome)
   ),
@@ -50,7 +50,7 @@ const routes: Readonly<Record<string, Route>> = {
     it.decideRefund(given.id, given.outcome)
   ),
   webhooks: route(
-    Schema.Struct({ mode: Schema.Literal("deliver", "hold", "lose") }),
+    Schema.Struct({ mode: Schema.Literals(["deliver", "hold", "lose"]) }),
     "mode=hold",
     ({ webhooks }, { mode }) => Effect.as(webhooks.mode(mode), { mode })
   ),
@@ -58,7 +58,7 @@ const routes: Readonly<Record<string, Route>> = {
     Effect.map(webhooks.deliver(event), (status) => ({ event, status }))
   ),
   fault: route(
-    Schema.Struct({ kind: Schema.Literal(...faultKinds), path: optional(Schema.String) }),
+    Schema.Struct({ kind: Schema.Literals(faultKinds), path: optional(Schema.String) }),
     "kind=500 -d path=/v1/payment_intents",
     ({ faults }, { kind, ...match }) => Effect.as(faults.next(kind, match), { kind, ...match })
   )
@@ -101,6 +101,6 @@ export const control = (
   if (chosen === undefined || request.method !== "POST") return undefined
   return chosen.run(decodeForm(request.body), controls).pipe(
     Effect.map((body) => json(200, body)),
-    Effect.catchAll((error) => Effect.succeed(json(error.status, errorBody(error))))
+    Effect.catch((error) => Effect.succeed(json(error.status, errorBody(error))))
   )
 }

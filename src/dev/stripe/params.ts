@@ -1,13 +1,13 @@
 /** The parameters that the simulated endpoints take. Anything else is refused, as Stripe refuses it. */
-import { Either, ParseResult, Schema } from "effect"
+import { Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { invalid } from "./errors.ts"
 import { paramName, type Form } from "./form.ts"
 
 // A leaf says what is wrong as `code|message`; `decodeParams` takes the two apart.
-const refuse = (code: string, message: string) => ({ message: () => `${code}|${message}` })
+const refuse = (code: string, message: string) => ({ message: `${code}|${message}` })
 
 const checked = (accept: (value: string) => boolean, code: string, say: (value: string) => string) =>
-  Schema.String.pipe(Schema.filter((value) => accept(value) || `${code}|${say(value)}`))
+  Schema.String.check(Schema.makeFilter((value) => accept(value) || `${code}|${say(value)}`))
 
 const Text = checked(
   (value) => value !== "",
@@ -19,23 +19,25 @@ const Integer = checked(
   (value) => /^-?\d{1,15}$/.test(value),
   "parameter_invalid_integer",
   (value) => `Invalid integer: ${value}`
-).pipe(Schema.compose(Schema.NumberFromString))
+).pipe(Schema.decodeTo(Schema.NumberFromString))
 
-const Flag = Schema.transformLiterals(["true", true], ["false", false]).annotations(
-  refuse("parameter_invalid", "Invalid boolean")
-)
+const Flag = Schema.Literals(["true", "false"])
+  .annotate(refuse("parameter_invalid", "Invalid boolean"))
+  .pipe(
+    Schema.decodeTo(
+      Schema.Boolean,
+      SchemaTransformation.transform({ decode: (it) => it === "true", encode: (it) => (it ? "true" : "false") })
+    )
+  )
 
 /** What a euro business would meet; the real list is longer. */
 const currencies = ["eur", "usd", "gbp", "chf", "sek", "dkk", "nok", "pln", "czk"]
 
-const Currency = Schema.String.pipe(
-  Schema.filter(
-    (value) =>
-      currencies.includes(value.toLowerCase()) ||
-      `|Invalid currency: ${value}. Stripe currently supports these currencies: ${currencies.join(", ")}, …`
-  ),
-  Schema.compose(Schema.Lowercase)
-)
+const Currency = checked(
+  (value) => currencies.includes(value.toLowerCase()),
+  "",
+  (value) => `Invalid currency: ${value}. Stripe currently supports these currencies: ${currencies.join(", ")}, …`
+).pipe(Schema.decodeTo(Schema.String, SchemaTransformation.toLowerCase()))
 
 const Url = checked(
   (value) => /^https?:\/\//.test(value) && URL.canParse(value),
@@ -43,8 +45,8 @@ const Url = checked(
   () => "Not a valid URL"
 )
 
-const Metadata = Schema.Record({ key: Schema.String, value: Schema.String }).pipe(
-  Schema.filter((metadata) => {
+const Metadata = Schema.Record(Schema.String, Schema.String).check(
+  Schema.makeFilter((metadata) => {
     const entries = Object.entries(metadata)
     if (entries.length > 50) return "|Metadata can have up to 50 keys."
     if (entries.some(([name]) => name.length > 40)) return "|Metadata keys can have up to 40 characters."
@@ -55,7 +57,7 @@ const Metadata = Schema.Record({ key: Schema.String, value: Schema.String }).pip
 
 const PaymentMethodTypes = Schema.Array(Text)
 
-const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+const optional = Schema.optionalKey
 
 export const CustomerCreate = Schema.Struct({
   email: optional(Text),
@@ -75,7 +77,7 @@ export const PaymentIntentCreate = Schema.Struct({
   receipt_email: optional(Text),
   statement_descriptor_suffix: optional(Text),
   automatic_payment_methods: optional(
-    Schema.Struct({ enabled: Flag, allow_redirects: optional(Schema.Literal("always", "never")) })
+    Schema.Struct({ enabled: Flag, allow_redirects: optional(Schema.Literals(["always", "never"])) })
   ),
   allowed_payment_method_types: optional(PaymentMethodTypes),
   excluded_payment_method_types: optional(PaymentMethodTypes),
@@ -84,7 +86,7 @@ export const PaymentIntentCreate = Schema.Struct({
 export type PaymentIntentCreate = typeof PaymentIntentCreate.Type
 
 export const PaymentIntentCancel = Schema.Struct({
-  cancellation_reason: optional(Schema.Literal("abandoned", "duplicate", "fraudulent", "requested_by_customer"))
+  cancellation_reason: optional(Schema.Literals(["abandoned", "duplicate", "fraudulent", "requested_by_customer"]))
 })
 
 const ProductData = Schema.Struct({
@@ -95,9 +97,7 @@ const ProductData = Schema.Struct({
 })
 
 export const SessionCreate = Schema.Struct({
-  mode: Schema.Literal("payment").annotations(
-    refuse("", "The simulator only knows Checkout Sessions in payment mode.")
-  ),
+  mode: Schema.Literal("payment").annotate(refuse("", "The simulator only knows Checkout Sessions in payment mode.")),
   line_items: Schema.NonEmptyArray(
     Schema.Struct({
       price: optional(Text),
@@ -123,7 +123,7 @@ export const SessionCreate = Schema.Struct({
   ),
   expires_at: optional(Integer),
   locale: optional(Text),
-  submit_type: optional(Schema.Literal("auto", "pay")),
+  submit_type: optional(Schema.Literals(["auto", "pay"])),
   metadata: optional(Metadata)
 })
 export type SessionCreate = typeof SessionCreate.Type
@@ -142,7 +142,7 @@ export const RefundCreate = Schema.Struct({
   payment_intent: optional(Text),
   charge: optional(Text),
   amount: optional(Integer),
-  reason: optional(Schema.Literal("duplicate", "fraudulent", "requested_by_customer")),
+  reason: optional(Schema.Literals(["duplicate", "fraudulent", "requested_by_customer"])),
   metadata: optional(Metadata)
 })
 export type RefundCreate = typeof RefundCreate.Type
@@ -160,10 +160,10 @@ export interface Page {
   readonly ending_before?: string
 }
 
-const Created = Schema.Union(
+const Created = Schema.Union([
   Integer,
   Schema.Struct({ gt: optional(Integer), gte: optional(Integer), lt: optional(Integer), lte: optional(Integer) })
-)
+])
 export type Created = typeof Created.Type
 
 export const ListPage = Schema.Struct(Page)
@@ -174,16 +174,11 @@ export const SessionList = Schema.Struct({
   created: optional(Created),
   customer: optional(Text),
   payment_intent: optional(Text),
-  status: optional(Schema.Literal("open", "complete", "expired"))
+  status: optional(Schema.Literals(["open", "complete", "expired"]))
 })
-/** Of charges, refunds and disputes. */
-export const PaymentList = Schema.Struct({
-  ...Page,
-  created: optional(Created),
-  payment_intent: optional(Text),
-  charge: optional(Text)
-})
-export const ChargeList = PaymentList.omit("charge")
+export const ChargeList = Schema.Struct({ ...Page, created: optional(Created), payment_intent: optional(Text) })
+/** Of refunds and disputes. */
+export const PaymentList = Schema.Struct({ ...ChargeList.fields, charge: optional(Text) })
 export const EventList = Schema.Struct({
   ...Page,
   created: optional(Created),
@@ -192,17 +187,22 @@ export const EventList = Schema.Struct({
   delivery_success: optional(Flag)
 })
 
+const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) =>
+    issue._tag === "UnexpectedKey" || issue._tag === "MissingKey" ? issue._tag : SchemaIssue.defaultLeafHook(issue)
+})
+
 /** The parameters, or Stripe's error for the first that is wrong; unknown ones come first. */
-export const decodeParams = <A, I>(schema: Schema.Schema<A, I>, form: Form): A => {
-  const decoded = Schema.decodeUnknownEither(schema, { onExcessProperty: "error", errors: "all" })(form)
-  if (Either.isRight(decoded)) return decoded.right
-  const issues = ParseResult.ArrayFormatter.formatErrorSync(decoded.left)
-  const issue = issues.find(({ _tag }) => _tag === "Unexpected") ?? issues[0]
-  const param = paramName(issue?.path ?? [])
-  if (issue?._tag === "Unexpected") {
+export const decodeParams = <A>(schema: Schema.Decoder<A>, form: Form): A => {
+  const decoded = Schema.decodeUnknownResult(schema, { onExcessProperty: "error", errors: "all" })(form)
+  if (Result.isSuccess(decoded)) return decoded.success
+  const { issues } = issuesOf(decoded.failure.issue)
+  const issue = issues.find(({ message }) => message === "UnexpectedKey") ?? issues[0]
+  const param = paramName((issue?.path ?? []).map((it) => (typeof it === "object" ? it.key : it)))
+  if (issue?.message === "UnexpectedKey") {
     throw invalid(`Received unknown parameter: ${param}`, { code: "parameter_unknown", param })
   }
-  if (issue?._tag === "Missing") {
+  if (issue?.message === "MissingKey") {
     throw invalid(`Missing required param: ${param}.`, { code: "parameter_missing", param })
   }
   const [, code, message] = /^([a-z_]*)\|(.*)$/s.exec(issue?.message ?? "") ?? []

@@ -61,41 +61,42 @@ export interface Listening {
 }
 
 /** Listens until the scope ends. Port 0 takes a free one. */
-export const listen = (port: number): Effect.Effect<Listening, StripeSimulatorError, Scope.Scope> =>
-  Effect.gen(function* () {
-    let open: (handle: (incoming: Incoming) => Promise<Reply>) => void = () => undefined
-    const handler = new Promise<(incoming: Incoming) => Promise<Reply>>((resolve) => {
-      open = resolve
-    })
-    const answer = async (request: http.IncomingMessage, response: http.ServerResponse) => {
-      const [path = "/", query = ""] = (request.url ?? "/").split("?")
-      const handle = await handler
-      const body = await bodyOf(request)
-      const method = request.method === "POST" ? "POST" : "GET"
-      send(response, await handle({ method, path, query, body, headers: request.headers }))
-    }
-    // Longer than a client keeps an idle connection: resets happen only when asked for.
-    const server = http.createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
-      answer(request, response).catch((error: unknown) => {
-        // A bug of the simulator's, or a client that left; either way nobody mistakes it for Stripe's answer.
-        if (!response.headersSent) response.writeHead(500, { "content-type": "text/plain" })
-        response.end(`The Stripe simulator failed: ${String(error)}\n`)
-      })
-    })
-    yield* Effect.acquireRelease(
-      Effect.async<void, StripeSimulatorError>((resume) => {
-        server.once("error", (error) =>
-          resume(new StripeSimulatorError({ message: `The Stripe simulator can't listen: ${error.message}` }))
-        )
-        server.listen(port, "127.0.0.1", () => resume(Effect.void))
-      }),
-      () =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    )
-    const address: AddressInfo | string | null = server.address()
-    const bound = typeof address === "object" && address !== null ? address.port : port
-    return { url: `http://127.0.0.1:${bound}`, port: bound, serve: open }
+export const listen = Effect.fnUntraced(function* (
+  port: number
+): Effect.fn.Return<Listening, StripeSimulatorError, Scope.Scope> {
+  let open: (handle: (incoming: Incoming) => Promise<Reply>) => void = () => undefined
+  const handler = new Promise<(incoming: Incoming) => Promise<Reply>>((resolve) => {
+    open = resolve
   })
+  const answer = async (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const [path = "/", query = ""] = (request.url ?? "/").split("?")
+    const handle = await handler
+    const body = await bodyOf(request)
+    const method = request.method === "POST" ? "POST" : "GET"
+    send(response, await handle({ method, path, query, body, headers: request.headers }))
+  }
+  // Longer than a client keeps an idle connection: resets happen only when asked for.
+  const server = http.createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      // A bug of the simulator's, or a client that left; either way nobody mistakes it for Stripe's answer.
+      if (!response.headersSent) response.writeHead(500, { "content-type": "text/plain" })
+      response.end(`The Stripe simulator failed: ${String(error)}\n`)
+    })
+  })
+  yield* Effect.acquireRelease(
+    Effect.callback<void, StripeSimulatorError>((resume) => {
+      server.once("error", (error) =>
+        resume(new StripeSimulatorError({ message: `The Stripe simulator can't listen: ${error.message}` }))
+      )
+      server.listen(port, "127.0.0.1", () => resume(Effect.void))
+    }),
+    () =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
+      })
+  )
+  const address: AddressInfo | string | null = server.address()
+  const bound = typeof address === "object" && address !== null ? address.port : port
+  return { url: `http://127.0.0.1:${bound}`, port: bound, serve: open }
+})

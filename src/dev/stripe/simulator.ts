@@ -31,11 +31,11 @@ export interface StripeSimulatorOptions {
   /** The types of event that the webhook gets; all unless said otherwise. */
   readonly webhookTypes?: ReadonlyArray<EventType>
   /** Before an event that wasn't taken is sent again, doubled each time. 100 ms unless said otherwise. */
-  readonly webhookRetryAfter?: Duration.DurationInput
+  readonly webhookRetryAfter?: Duration.Input
   /** How often it is sent again. 5 unless said otherwise. */
   readonly webhookRetries?: number
   /** After this the bank decides on a direct debit; without it, when it is told (`decideDebit`). */
-  readonly debitDecidedAfter?: Duration.DurationInput
+  readonly debitDecidedAfter?: Duration.Input
   /** Keeps everything over a restart. In memory only without it. */
   readonly stateFile?: string
   /** Milliseconds since 1970; the machine's clock unless said otherwise. Signatures always carry the machine's. */
@@ -73,76 +73,74 @@ const writeState = (file: string, text: string) =>
     catch: (cause) => new StripeSimulatorError({ message: `Can't write ${file}: ${String(cause)}` })
   })
 
-const keepState = (file: string, state: State) =>
-  Effect.gen(function* () {
-    let written = ""
-    const save = Effect.suspend(() => {
-      const text = JSON.stringify(state)
-      if (text === written) return Effect.void
-      written = text
-      return writeState(file, text)
-    }).pipe(
-      Effect.tapError((error) => Effect.logWarning(error.message)),
-      Effect.ignore
-    )
-    yield* Effect.forkScoped(Effect.repeat(save, Schedule.spaced("500 millis")))
-    yield* Effect.addFinalizer(() => save)
-  })
+const keepState = Effect.fnUntraced(function* (file: string, state: State) {
+  let written = ""
+  const save = Effect.suspend(() => {
+    const text = JSON.stringify(state)
+    if (text === written) return Effect.void
+    written = text
+    return writeState(file, text)
+  }).pipe(
+    Effect.tapError((error) => Effect.logWarning(error.message)),
+    Effect.ignore
+  )
+  yield* Effect.forkScoped(Effect.repeat(save, Schedule.spaced("500 millis")))
+  yield* Effect.addFinalizer(() => save)
+})
 
 const secret = (prefix: string) => `${prefix}${randomBytes(12).toString("hex")}`
 
-export const startStripeSimulator = (
+export const startStripeSimulator = Effect.fnUntraced(function* (
   options: StripeSimulatorOptions = {}
-): Effect.Effect<StripeSimulator, StripeSimulatorError, Scope.Scope> =>
-  Effect.gen(function* () {
-    const { url, port, serve } = yield* listen(options.port ?? 0)
-    const apiKey = options.apiKey ?? secret("sk_test_simulator_")
-    const webhookSecret = options.webhookSecret ?? secret("whsec_simulator_")
-    const state = options.stateFile === undefined ? emptyState() : yield* readState(options.stateFile)
-    if (options.stateFile !== undefined) yield* keepState(options.stateFile, state)
+): Effect.fn.Return<StripeSimulator, StripeSimulatorError, Scope.Scope> {
+  const { url, port, serve } = yield* listen(options.port ?? 0)
+  const apiKey = options.apiKey ?? secret("sk_test_simulator_")
+  const webhookSecret = options.webhookSecret ?? secret("whsec_simulator_")
+  const state = options.stateFile === undefined ? emptyState() : yield* readState(options.stateFile)
+  if (options.stateFile !== undefined) yield* keepState(options.stateFile, state)
 
-    const now = options.now ?? Date.now
-    const faults = makeFaults()
-    const webhooks = yield* makeWebhooks(state, {
-      secret: webhookSecret,
-      url: options.webhookUrl,
-      types: options.webhookTypes,
-      retryAfter: options.webhookRetryAfter ?? "100 millis",
-      retries: options.webhookRetries ?? 5
-    })
-    const world = makeWorld({
-      state,
-      url,
-      now: () => Math.floor(now() / 1000),
-      debitDecidedAfter:
-        options.debitDecidedAfter === undefined ? undefined : Duration.toSeconds(options.debitDecidedAfter),
-      audience: webhooks.audience,
-      onEvent: webhooks.send
-    })
-    yield* Effect.forkScoped(
-      Effect.repeat(
-        Effect.sync(() => letTimePass(world)),
-        Schedule.spaced("250 millis")
-      )
-    )
-    const controls = makeControls(world, webhooks, faults)
-    const api: Api = { world, apiKey, faults }
-
-    const handle = async ({ method, path: at, query, body, headers }: Incoming): Promise<Reply> => {
-      letTimePass(world)
-      if (at.startsWith("/v1/")) {
-        return callApi(api, { method, path: at, form: method === "GET" ? query : body, headers })
-      }
-      const request = { method, path: at, query, body, acceptLanguage: headers["accept-language"] }
-      const page = visit(world, request)
-      if (page !== undefined) return { way: "page", page }
-      const told = control(controls, request, url)
-      if (told !== undefined) return { way: "page", page: await Effect.runPromise(told) }
-      return {
-        way: "page",
-        page: { status: 404, headers: { "content-type": "text/plain" }, body: "Nothing here. See /simulator.\n" }
-      }
-    }
-    serve(handle)
-    return { ...controls, url, connection: { host: "127.0.0.1", port, protocol: "http" }, apiKey, webhookSecret }
+  const now = options.now ?? Date.now
+  const faults = makeFaults()
+  const webhooks = yield* makeWebhooks(state, {
+    secret: webhookSecret,
+    url: options.webhookUrl,
+    types: options.webhookTypes,
+    retryAfter: options.webhookRetryAfter ?? "100 millis",
+    retries: options.webhookRetries ?? 5
   })
+  const world = makeWorld({
+    state,
+    url,
+    now: () => Math.floor(now() / 1000),
+    debitDecidedAfter:
+      options.debitDecidedAfter === undefined ? undefined : Duration.toSeconds(options.debitDecidedAfter),
+    audience: webhooks.audience,
+    onEvent: webhooks.send
+  })
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.sync(() => letTimePass(world)),
+      Schedule.spaced("250 millis")
+    )
+  )
+  const controls = makeControls(world, webhooks, faults)
+  const api: Api = { world, apiKey, faults }
+
+  const handle = async ({ method, path: at, query, body, headers }: Incoming): Promise<Reply> => {
+    letTimePass(world)
+    if (at.startsWith("/v1/")) {
+      return callApi(api, { method, path: at, form: method === "GET" ? query : body, headers })
+    }
+    const request = { method, path: at, query, body, acceptLanguage: headers["accept-language"] }
+    const page = visit(world, request)
+    if (page !== undefined) return { way: "page", page }
+    const told = control(controls, request, url)
+    if (told !== undefined) return { way: "page", page: await Effect.runPromise(told) }
+    return {
+      way: "page",
+      page: { status: 404, headers: { "content-type": "text/plain" }, body: "Nothing here. See /simulator.\n" }
+    }
+  }
+  serve(handle)
+  return { ...controls, url, connection: { host: "127.0.0.1", port, protocol: "http" }, apiKey, webhookSecret }
+})

@@ -2,7 +2,7 @@
  * Delivery of events to the one webhook: signed, in the order they happened, again when not taken. And the controls
  * that make it misbehave as a network does: hold, deliver in any order, twice, never.
  */
-import { Duration, Effect, FiberSet, Schedule, type Scope } from "effect"
+import { Duration, Effect, FiberSet, Schedule, type Scope, Semaphore } from "effect"
 import { Stripe } from "stripe"
 import { step, type StripeApiError } from "./errors.ts"
 import { randomFrom } from "./faults.ts"
@@ -15,7 +15,7 @@ export interface WebhookOptions {
   /** All, unless said otherwise. */
   readonly types: ReadonlyArray<EventType> | undefined
   /** Before the first repetition, doubled before each further one. */
-  readonly retryAfter: Duration.DurationInput
+  readonly retryAfter: Duration.Input
   /** How often an event that isn't taken is sent again. Then it is lost, and only `events.list` shows it. */
   readonly retries: number
 }
@@ -77,7 +77,7 @@ const post = (url: string, secret: string, event: SimulatedEvent) =>
     })
   }).pipe(
     Effect.timeout(patience),
-    Effect.catchAll(() => Effect.succeed(0))
+    Effect.orElseSucceed(() => 0)
   )
 
 /** In a random order, some missing, some a second time later on. */
@@ -93,86 +93,89 @@ const disordered = (events: ReadonlyArray<SimulatedEvent>, options: ReleaseOptio
     .map(({ event }) => event)
 }
 
-export const makeWebhooks = (state: State, options: WebhookOptions): Effect.Effect<WebhookSender, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    let mode: WebhookMode = "deliver"
-    let url = options.url
-    let held: ReadonlyArray<SimulatedEvent> = Object.values(state.events).filter((it) => it.pending_webhooks > 0)
-    const fibers = yield* FiberSet.make<void>()
-    const run = yield* FiberSet.runtime(fibers)<never>()
-    const inTurn = (yield* Effect.makeSemaphore(1)).withPermits(1)
+export const makeWebhooks = Effect.fnUntraced(function* (
+  state: State,
+  options: WebhookOptions
+): Effect.fn.Return<WebhookSender, never, Scope.Scope> {
+  let mode: WebhookMode = "deliver"
+  let url = options.url
+  let held: ReadonlyArray<SimulatedEvent> = Object.values(state.events).filter((it) => it.pending_webhooks > 0)
+  const fibers = yield* FiberSet.make<void>()
+  const run = yield* FiberSet.runtime(fibers)<never>()
+  const inTurn = (yield* Semaphore.make(1)).withPermit
 
-    const attempt = (event: SimulatedEvent) =>
-      Effect.suspend(() => (url === undefined ? Effect.succeed(0) : post(url, options.secret, event))).pipe(
-        Effect.tap((status) => {
+  const attempt = (event: SimulatedEvent) =>
+    Effect.suspend(() => (url === undefined ? Effect.succeed(0) : post(url, options.secret, event))).pipe(
+      Effect.tap((status) =>
+        Effect.sync(() => {
           if (status >= 200 && status < 300) event.pending_webhooks = 0
         })
       )
+    )
 
-    const taken = (event: SimulatedEvent) =>
-      Effect.filterOrFail(
-        attempt(event),
-        (status) => status >= 200 && status < 300,
-        () => new NotTaken()
-      )
+  const taken = (event: SimulatedEvent) =>
+    Effect.filterOrFail(
+      attempt(event),
+      (status) => status >= 200 && status < 300,
+      () => new NotTaken()
+    )
 
-    // Repetitions don't hold up the events after it.
-    const deliverAtLast = (event: SimulatedEvent) =>
-      inTurn(taken(event)).pipe(
-        Effect.catchTag("NotTaken", () =>
-          taken(event).pipe(
-            Effect.delay(options.retryAfter),
-            Effect.retry(
-              Schedule.exponential(Duration.times(options.retryAfter, 2)).pipe(
-                Schedule.intersect(Schedule.recurs(options.retries - 1))
-              )
-            )
-          )
-        ),
-        Effect.ignore
-      )
+  // Repetitions don't hold up the events after it.
+  const deliverAtLast = (event: SimulatedEvent) =>
+    inTurn(taken(event)).pipe(
+      Effect.catchTag("NotTaken", () =>
+        taken(event).pipe(
+          Effect.delay(options.retryAfter),
+          Effect.retry({
+            schedule: Schedule.exponential(Duration.times(Duration.fromInputUnsafe(options.retryAfter), 2)),
+            times: options.retries - 1
+          })
+        )
+      ),
+      Effect.ignore
+    )
 
-    const send = (event: SimulatedEvent) => {
-      if (event.pending_webhooks === 0 || mode === "lose") return
-      if (mode === "hold" || url === undefined) held = [...held, event]
-      else run(deliverAtLast(event))
-    }
+  const send = (event: SimulatedEvent) => {
+    if (event.pending_webhooks === 0 || mode === "lose") return
+    if (mode === "hold" || url === undefined) held = [...held, event]
+    else run(deliverAtLast(event))
+  }
 
-    const takeHeld = () => {
-      const events = held
-      held = []
-      return events
-    }
+  const takeHeld = () => {
+    const events = held
+    held = []
+    return events
+  }
 
-    const sendHeld = Effect.sync(() => {
-      if (mode === "deliver") for (const event of takeHeld()) send(event)
-    })
-    yield* sendHeld
-
-    return {
-      audience: (type) => ((options.types?.includes(type) ?? true) ? 1 : 0),
-      send,
-      mode: (next) =>
-        Effect.sync(() => {
-          mode = next
-        }).pipe(Effect.zipRight(sendHeld)),
-      target: (next) =>
-        Effect.sync(() => {
-          url = next
-        }).pipe(Effect.zipRight(sendHeld)),
-      held: Effect.sync(() => held),
-      deliver: (id) =>
-        Effect.gen(function* () {
-          const event = yield* step(() => found(state.events, "event", id))
-          const status = yield* attempt(event)
-          if (event.pending_webhooks === 0) held = held.filter((it) => it !== event)
-          return status
-        }),
-      release: (how = {}) =>
-        Effect.sync(() => {
-          mode = "deliver"
-          for (const event of disordered(takeHeld(), how)) run(deliverAtLast(event))
-        }).pipe(Effect.zipRight(FiberSet.awaitEmpty(fibers))),
-      settled: FiberSet.awaitEmpty(fibers)
-    }
+  const sendHeld = Effect.sync(() => {
+    if (mode === "deliver") for (const event of takeHeld()) send(event)
   })
+  yield* sendHeld
+
+  return {
+    audience: (type) => ((options.types?.includes(type) ?? true) ? 1 : 0),
+    send,
+    mode: (next) =>
+      Effect.sync(() => {
+        mode = next
+      }).pipe(Effect.andThen(sendHeld)),
+    target: (next) =>
+      Effect.sync(() => {
+        url = next
+      }).pipe(Effect.andThen(sendHeld)),
+    held: Effect.sync(() => held),
+    deliver: (id) =>
+      Effect.gen(function* () {
+        const event = yield* step(() => found(state.events, "event", id))
+        const status = yield* attempt(event)
+        if (event.pending_webhooks === 0) held = held.filter((it) => it !== event)
+        return status
+      }),
+    release: (how = {}) =>
+      Effect.sync(() => {
+        mode = "deliver"
+        for (const event of disordered(takeHeld(), how)) run(deliverAtLast(event))
+      }).pipe(Effect.andThen(FiberSet.awaitEmpty(fibers))),
+    settled: FiberSet.awaitEmpty(fibers)
+  }
+})

@@ -14,7 +14,7 @@ const raw = (url: string, init: RequestInit = {}) =>
 const form = { "content-type": "application/x-www-form-urlencoded" }
 
 describe("who may call", () => {
-  it.scopedLive("is whoever has the key", () =>
+  it.live("is whoever has the key", () =>
     Effect.gen(function* () {
       const { simulator } = yield* simulated()
       const url = `${simulator.url}/v1/customers`
@@ -29,7 +29,7 @@ describe("who may call", () => {
     })
   )
 
-  it.scopedLive("speaks our version of the API", () =>
+  it.live("speaks our version of the API", () =>
     Effect.gen(function* () {
       const { simulator, stripe: client } = yield* simulated()
       const answer = yield* ask(() => client.customers.create({}))
@@ -46,7 +46,7 @@ describe("who may call", () => {
 const stripe = (client: Stripe) => client.customers.create({})
 
 describe("parameters", () => {
-  it.scopedLive("are refused in Stripe's words", () =>
+  it.live("are refused in Stripe's words", () =>
     Effect.gen(function* () {
       const { simulator, stripe: client } = yield* simulated()
       const authorization = `Bearer ${simulator.apiKey}`
@@ -107,7 +107,7 @@ describe("parameters", () => {
     })
   )
 
-  it.scopedLive("name objects that are there, at paths that are there", () =>
+  it.live("name objects that are there, at paths that are there", () =>
     Effect.gen(function* () {
       const { simulator, stripe: client } = yield* simulated()
       const missing = { type: "StripeInvalidRequestError", status: 404, code: "resource_missing" }
@@ -124,7 +124,7 @@ describe("parameters", () => {
 })
 
 describe("lists", () => {
-  it.scopedLive("go page by page, newest first", () =>
+  it.live("go page by page, newest first", () =>
     Effect.gen(function* () {
       const { stripe: client } = yield* simulated()
       const made: Array<string> = []
@@ -145,7 +145,7 @@ describe("lists", () => {
     })
   )
 
-  it.scopedLive("of events go by type and time", () =>
+  it.live("of events go by type and time", () =>
     Effect.gen(function* () {
       let now = Date.parse("2026-03-01T12:00:00Z")
       const { simulator, stripe: client } = yield* simulated({ now: () => now })
@@ -184,7 +184,7 @@ describe("lists", () => {
 })
 
 describe("expand", () => {
-  it.scopedLive("shows objects where their ids are", () =>
+  it.live("shows objects where their ids are", () =>
     Effect.gen(function* () {
       const { simulator, stripe: client } = yield* simulated()
       const customer = yield* ask(() => client.customers.create({ email: "anna@example.org" }))

@@ -41,7 +41,7 @@ const looks: ReadonlyArray<readonly [string, BrowserContextOptions]> = [
 ]
 
 describe.skipIf(executablePath === undefined)("the checkout page in Chromium (skipped where none is installed)", () => {
-  it.scopedLive(
+  it.live(
     "pays, after a decline, and comes back to the app",
     () =>
       Effect.gen(function* () {

@@ -14,7 +14,7 @@ const press = (url: string, action: string, method: string) =>
   visit(url, { method: "POST", body: new URLSearchParams({ action, method }) })
 
 describe("the checkout page", () => {
-  it.scopedLive("shows what is bought, says that it is a simulation, and takes the payer back", () =>
+  it.live("shows what is bought, says that it is a simulation, and takes the payer back", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const session = yield* ask(() => stripe.checkout.sessions.create(checkout))
@@ -38,7 +38,7 @@ describe("the checkout page", () => {
     })
   )
 
-  it.scopedLive("shows a decline, and lets the payer try again", () =>
+  it.live("shows a decline, and lets the payer try again", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const session = yield* ask(() => stripe.checkout.sessions.create(checkout))
@@ -54,7 +54,7 @@ describe("the checkout page", () => {
     })
   )
 
-  it.scopedLive("hands a direct debit to the bank, and says what became of it", () =>
+  it.live("hands a direct debit to the bank, and says what became of it", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const session = yield* ask(() => stripe.checkout.sessions.create(checkout))
@@ -66,7 +66,7 @@ describe("the checkout page", () => {
     })
   )
 
-  it.scopedLive("is closed once expired, and knows nothing of others", () =>
+  it.live("is closed once expired, and knows nothing of others", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const session = yield* ask(() => stripe.checkout.sessions.create(checkout))
@@ -79,7 +79,7 @@ describe("the checkout page", () => {
     })
   )
 
-  it.scopedLive("speaks German to those who ask for it, and shows names as text", () =>
+  it.live("speaks German to those who ask for it, and shows names as text", () =>
     Effect.gen(function* () {
       const { stripe } = yield* simulated()
       const session = yield* ask(() =>
@@ -109,7 +109,7 @@ describe("the checkout page", () => {
 })
 
 describe("without a Checkout Session", () => {
-  it.scopedLive("a PaymentIntent has a page of its own, by its client secret", () =>
+  it.live("a PaymentIntent has a page of its own, by its client secret", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const intent = yield* ask(() => stripe.paymentIntents.create({ ...purchase, description: "1,000 credits" }))
@@ -123,7 +123,7 @@ describe("without a Checkout Session", () => {
     })
   )
 
-  it.scopedLive("a person with curl plays payer, bank and network", () =>
+  it.live("a person with curl plays payer, bank and network", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const intent = yield* ask(() => stripe.paymentIntents.create(purchase))

@@ -27,7 +27,7 @@ const expected: Readonly<Record<Exclude<FaultKind, "stall">, { readonly error: o
 
 describe("a fault", () => {
   for (const kind of faultKinds.filter((each) => each !== "stall")) {
-    it.scopedLive(`${kind}: the client sees it, the work is ${expected[kind].done ? "" : "not "}done`, () =>
+    it.live(`${kind}: the client sees it, the work is ${expected[kind].done ? "" : "not "}done`, () =>
       Effect.gen(function* () {
         const { simulator } = yield* simulated()
         const create = (client: Stripe) => ask(() => client.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
@@ -39,15 +39,15 @@ describe("a fault", () => {
         ).toMatchObject(expected[kind].error)
         expect(yield* simulator.faults.struck).toHaveLength(times)
         expect(yield* simulator.paymentIntents).toHaveLength(expected[kind].done ? 1 : 0)
-        const again = yield* Effect.either(create(patient(simulator, 5000)))
+        const again = yield* Effect.result(create(patient(simulator, 5000)))
         // A 500 that the key remembers stays; after anything else the same key gets its one PaymentIntent.
-        expect(again._tag).toBe(kind === "500-after" ? "Left" : "Right")
+        expect(again._tag).toBe(kind === "500-after" ? "Failure" : "Success")
         expect(yield* simulator.paymentIntents).toHaveLength(1)
       })
     )
   }
 
-  it.scopedLive("strikes the calls that were meant, and no others", () =>
+  it.live("strikes the calls that were meant, and no others", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       yield* simulator.faults.next("500", { method: "POST", path: "/v1/payment_intents", times: 2 })
@@ -65,7 +65,7 @@ describe("a fault", () => {
 })
 
 describe("random faults", () => {
-  it.scopedLive("come the same from the same seed", () =>
+  it.live("come the same from the same seed", () =>
     Effect.gen(function* () {
       const struckBy = (seed: number) =>
         Effect.gen(function* () {
@@ -81,7 +81,7 @@ describe("random faults", () => {
     })
   )
 
-  it.scopedLive("never make a second PaymentIntent for one key, in 80 purchases", () =>
+  it.live("never make a second PaymentIntent for one key, in 80 purchases", () =>
     Effect.gen(function* () {
       const { simulator } = yield* simulated()
       const client = patient(simulator, 1000)
@@ -91,7 +91,7 @@ describe("random faults", () => {
           client.paymentIntents.create({ ...purchase, metadata: { purchase: `${n}` } }, { idempotencyKey: `buy-${n}` })
         ).pipe(
           Effect.retry({ times: 12, while: ({ headers }) => headers?.["stripe-should-retry"] !== "false" }),
-          Effect.either
+          Effect.result
         )
       const results = yield* Effect.all(
         Array.from({ length: 80 }, (_, n) => buy(n)),
@@ -101,7 +101,7 @@ describe("random faults", () => {
       expect(new Set(made).size).toBe(made.length)
       // Whoever got an answer has a PaymentIntent; a few keys remember a 500 though the work was done.
       expect(made.length).toBe(80)
-      expect(results.filter(({ _tag }) => _tag === "Right").length).toBeGreaterThan(60)
+      expect(results.filter(({ _tag }) => _tag === "Success").length).toBeGreaterThan(60)
       expect(new Set((yield* simulator.faults.struck).map(({ kind }) => kind)).size).toBe(8)
     })
   )

@@ -3,7 +3,7 @@ import { Effect, Fiber, Schedule } from "effect"
 import { ask, purchase, refused, said, simulated } from "./support.ts"
 
 describe("an idempotency key", () => {
-  it.scopedLive("gives the first answer again", () =>
+  it.live("gives the first answer again", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const create = ask(() => stripe.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
@@ -22,7 +22,7 @@ describe("an idempotency key", () => {
     })
   )
 
-  it.scopedLive("belongs to one request", () =>
+  it.live("belongs to one request", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       yield* ask(() => stripe.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
@@ -37,7 +37,7 @@ describe("an idempotency key", () => {
     })
   )
 
-  it.scopedLive("remembers refusals once the work began, but no wrong parameters", () =>
+  it.live("remembers refusals once the work began, but no wrong parameters", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -54,12 +54,12 @@ describe("an idempotency key", () => {
     })
   )
 
-  it.scopedLive("is in use while the first request is being carried out", () =>
+  it.live("is in use while the first request is being carried out", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       yield* simulator.faults.next("stall")
       const create = ask(() => stripe.paymentIntents.create(purchase, { idempotencyKey: "k1" }))
-      const first = yield* Effect.fork(create)
+      const first = yield* Effect.forkChild(create)
       yield* Effect.repeat(simulator.faults.stalled, {
         schedule: Schedule.spaced("5 millis"),
         until: (stalled) => stalled === 1
@@ -71,7 +71,7 @@ describe("an idempotency key", () => {
     })
   )
 
-  it.scopedLive("is forgotten after a day", () =>
+  it.live("is forgotten after a day", () =>
     Effect.gen(function* () {
       let now = Date.now()
       const { simulator, stripe } = yield* simulated({ now: () => now })

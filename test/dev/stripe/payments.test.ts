@@ -14,7 +14,7 @@ const watching = (simulator: StripeSimulator) => {
 }
 
 describe("a PaymentIntent", () => {
-  it.scopedLive("is paid by card at once", () =>
+  it.live("is paid by card at once", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const news = watching(simulator)
@@ -41,7 +41,7 @@ describe("a PaymentIntent", () => {
     })
   )
 
-  it.scopedLive("may be declined and paid with another attempt", () =>
+  it.live("may be declined and paid with another attempt", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -58,7 +58,7 @@ describe("a PaymentIntent", () => {
     })
   )
 
-  it.scopedLive("is with the bank until it decides on a direct debit", () =>
+  it.live("is with the bank until it decides on a direct debit", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -84,7 +84,7 @@ describe("a PaymentIntent", () => {
     })
   )
 
-  it.scopedLive("lets the bank decide by itself when asked to", () =>
+  it.live("lets the bank decide by itself when asked to", () =>
     Effect.gen(function* () {
       let now = Date.now()
       const { simulator, stripe } = yield* simulated({ debitDecidedAfter: "5 days", now: () => now })
@@ -101,7 +101,7 @@ describe("a PaymentIntent", () => {
     })
   )
 
-  it.scopedLive("keeps to the transitions that Stripe allows", () =>
+  it.live("keeps to the transitions that Stripe allows", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const wrongState = {
@@ -126,7 +126,7 @@ describe("a PaymentIntent", () => {
     })
   )
 
-  it.scopedLive("takes only what it was made for", () =>
+  it.live("takes only what it was made for", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const cardOnly = yield* ask(() =>
@@ -148,7 +148,7 @@ describe("a PaymentIntent", () => {
 })
 
 describe("a Checkout Session", () => {
-  it.scopedLive("makes its PaymentIntent when the payer confirms", () =>
+  it.live("makes its PaymentIntent when the payer confirms", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const news = watching(simulator)
@@ -185,7 +185,7 @@ describe("a Checkout Session", () => {
     })
   )
 
-  it.scopedLive("completes unpaid with a direct debit and hears from the bank later", () =>
+  it.live("completes unpaid with a direct debit and hears from the bank later", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       for (const outcome of ["succeeded", "failed"] as const) {
@@ -213,7 +213,7 @@ describe("a Checkout Session", () => {
     })
   )
 
-  it.scopedLive("expires on request and with time", () =>
+  it.live("expires on request and with time", () =>
     Effect.gen(function* () {
       let now = Date.now()
       const { simulator, stripe } = yield* simulated({ now: () => now })
@@ -234,7 +234,7 @@ describe("a Checkout Session", () => {
     })
   )
 
-  it.scopedLive("owns its PaymentIntent", () =>
+  it.live("owns its PaymentIntent", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const session = yield* ask(() => stripe.checkout.sessions.create(checkout))
@@ -250,7 +250,7 @@ describe("a Checkout Session", () => {
     })
   )
 
-  it.scopedLive("sells what has a price of its own", () =>
+  it.live("sells what has a price of its own", () =>
     Effect.gen(function* () {
       const { stripe } = yield* simulated()
       const price = yield* ask(() =>
@@ -272,7 +272,7 @@ describe("a Checkout Session", () => {
 })
 
 describe("refunds", () => {
-  it.scopedLive("come in parts, never more than was paid", () =>
+  it.live("come in parts, never more than was paid", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -299,7 +299,7 @@ describe("refunds", () => {
     })
   )
 
-  it.scopedLive("may fail afterwards, as if they had not been", () =>
+  it.live("may fail afterwards, as if they had not been", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -317,7 +317,7 @@ describe("refunds", () => {
     })
   )
 
-  it.scopedLive("of a direct debit are pending at first", () =>
+  it.live("of a direct debit are pending at first", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -332,7 +332,7 @@ describe("refunds", () => {
 })
 
 describe("disputes", () => {
-  it.scopedLive("take the money, and bring it back when won", () =>
+  it.live("take the money, and bring it back when won", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -355,7 +355,7 @@ describe("disputes", () => {
     })
   )
 
-  it.scopedLive("are lost when given in to", () =>
+  it.live("are lost when given in to", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -372,7 +372,7 @@ describe("disputes", () => {
     })
   )
 
-  it.scopedLive("about a direct debit are lost at once, also after a refund", () =>
+  it.live("about a direct debit are lost at once, also after a refund", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))
@@ -386,7 +386,7 @@ describe("disputes", () => {
     })
   )
 
-  it.scopedLive("about a card that got everything back aren't opened; inquiries move no money", () =>
+  it.live("about a card that got everything back aren't opened; inquiries move no money", () =>
     Effect.gen(function* () {
       const { simulator, stripe } = yield* simulated()
       const { id } = yield* ask(() => stripe.paymentIntents.create(purchase))

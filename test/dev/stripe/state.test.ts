@@ -11,7 +11,7 @@ const folder = Effect.acquireRelease(
 )
 
 describe("a restart", () => {
-  it.scopedLive("loses nothing: payments, keys, events that nobody took", () =>
+  it.live("loses nothing: payments, keys, events that nobody took", () =>
     Effect.gen(function* () {
       const stateFile = path.join(yield* folder, "data", "stripe.json")
       const endpoint = yield* receiver()
@@ -36,7 +36,7 @@ describe("a restart", () => {
     })
   )
 
-  it.scopedLive("says so when the file isn't ours, or the port is taken", () =>
+  it.live("says so when the file isn't ours, or the port is taken", () =>
     Effect.gen(function* () {
       const stateFile = path.join(yield* folder, "stripe.json")
       yield* Effect.promise(() => fs.writeFile(stateFile, "not json"))

@@ -20,9 +20,7 @@ type StripeError = InstanceType<typeof Stripe.errors.StripeError>
 /** A call of the library's; its errors are failures, anything else a defect. */
 export const ask = <A>(call: () => Promise<A>): Effect.Effect<A, StripeError> =>
   Effect.tryPromise(call).pipe(
-    Effect.catchAll(({ error }) =>
-      error instanceof Stripe.errors.StripeError ? Effect.fail(error) : Effect.die(error)
-    )
+    Effect.catch(({ cause }) => (cause instanceof Stripe.errors.StripeError ? Effect.fail(cause) : Effect.die(cause)))
   )
 
 /** What an error says, without its ids. */
@@ -44,35 +42,36 @@ export interface Received {
 const idIn = (body: string): string => JSON.parse(body).id
 
 /** Listens for webhooks. `answer` says the status, knowing the ids that came before and the one that just came. */
-export const receiver = (answer: (earlier: ReadonlyArray<string>, id: string) => number = () => 200) =>
-  Effect.gen(function* () {
-    const received: Array<Received> = []
-    const server = http.createServer((request, response) => {
-      let body = ""
-      request.on("data", (chunk) => (body += String(chunk)))
-      request.on("end", () => {
-        const earlier = received.map((it) => idIn(it.body))
-        received.push({ body, signature: String(request.headers["stripe-signature"]) })
-        response.writeHead(answer(earlier, idIn(body))).end()
-      })
+export const receiver = Effect.fnUntraced(function* (
+  answer: (earlier: ReadonlyArray<string>, id: string) => number = () => 200
+) {
+  const received: Array<Received> = []
+  const server = http.createServer((request, response) => {
+    let body = ""
+    request.on("data", (chunk) => (body += String(chunk)))
+    request.on("end", () => {
+      const earlier = received.map((it) => idIn(it.body))
+      received.push({ body, signature: String(request.headers["stripe-signature"]) })
+      response.writeHead(answer(earlier, idIn(body))).end()
     })
-    yield* Effect.acquireRelease(
-      Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-      () =>
-        Effect.sync(() => {
-          server.close()
-          server.closeAllConnections()
-        })
-    )
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    return {
-      url: `http://127.0.0.1:${port}/webhooks`,
-      received,
-      ids: () => received.map(({ body }) => idIn(body)),
-      types: () => received.map(({ body }): string => JSON.parse(body).type)
-    }
   })
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+    () =>
+      Effect.sync(() => {
+        server.close()
+        server.closeAllConnections()
+      })
+  )
+  const address = server.address()
+  const port = typeof address === "object" && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}/webhooks`,
+    received,
+    ids: () => received.map(({ body }) => idIn(body)),
+    types: () => received.map(({ body }): string => JSON.parse(body).type)
+  }
+})
 
 /** What a purchase of credits asks for. */
 export const purchase = {

@@ -4,7 +4,7 @@ import { Stripe } from "stripe"
 import { ask, purchase, receiver, simulated } from "./support.ts"
 
 describe("webhooks", () => {
-  it.scopedLive("arrive signed and in order", () =>
+  it.live("arrive signed and in order", () =>
     Effect.gen(function* () {
       const endpoint = yield* receiver()
       const { simulator, stripe } = yield* simulated({ webhookUrl: endpoint.url })
@@ -29,7 +29,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("come again when not taken, without holding up the others", () =>
+  it.live("come again when not taken, without holding up the others", () =>
     Effect.gen(function* () {
       // The first event isn't taken until both others have come.
       const endpoint = yield* receiver((earlier, id) =>
@@ -49,7 +49,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("are given up in the end, and only the list still shows them", () =>
+  it.live("are given up in the end, and only the list still shows them", () =>
     Effect.gen(function* () {
       const endpoint = yield* receiver((earlier) => (earlier.length < 4 ? 500 : 200))
       const { simulator, stripe } = yield* simulated({
@@ -73,7 +73,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("wait for an address, and can be told another", () =>
+  it.live("wait for an address, and can be told another", () =>
     Effect.gen(function* () {
       const [first, second] = [yield* receiver(), yield* receiver()]
       const { simulator, stripe } = yield* simulated()
@@ -88,7 +88,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("can be held, sent one by one in any order, twice, or lost", () =>
+  it.live("can be held, sent one by one in any order, twice, or lost", () =>
     Effect.gen(function* () {
       const endpoint = yield* receiver((earlier) => (earlier.length === 2 ? 503 : 200))
       const { simulator, stripe } = yield* simulated({ webhookUrl: endpoint.url })
@@ -117,7 +117,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("can be shuffled, doubled and thinned by a seed", () =>
+  it.live("can be shuffled, doubled and thinned by a seed", () =>
     Effect.gen(function* () {
       const order = (seed: number) =>
         Effect.gen(function* () {
@@ -138,7 +138,7 @@ describe("webhooks", () => {
     })
   )
 
-  it.scopedLive("bring only the types that were asked for", () =>
+  it.live("bring only the types that were asked for", () =>
     Effect.gen(function* () {
       const endpoint = yield* receiver()
       const { simulator, stripe } = yield* simulated({

@@ -1,7 +1,6 @@
 /** The pool of the service, with so few connections that the one that met an error is met again at once. */
-import { SqlClient } from "@effect/sql"
-import type { SqlError } from "@effect/sql/SqlError"
 import { Cause, type Context, Effect, Exit, Layer, Option, Predicate, Redacted, Schema, Scope } from "effect"
+import { SqlClient, type SqlError } from "effect/sql"
 import pg from "pg"
 import { type Arguments, call, type CallOptions } from "../../../src/database/call.ts"
 import * as Database from "../../../src/database/database.ts"
@@ -13,7 +12,7 @@ import { startProxy } from "./wire.ts"
 export const connections = 2
 const application = "torture pool"
 
-type Failure = Refused | Unavailable | SqlError
+type Failure = Refused | Unavailable | SqlError.SqlError
 export type Asking<A = unknown> = Effect.Effect<A, Failure, SqlClient.SqlClient>
 
 const codeOf = (cause: unknown) =>
@@ -27,10 +26,12 @@ const codeOf = (cause: unknown) =>
  */
 const outcomeOf = (exit: Exit.Exit<unknown, Failure>) => {
   if (Exit.isSuccess(exit)) return "answered"
-  const failure = Option.getOrUndefined(Cause.failureOption(exit.cause))
-  if (failure === undefined) return `died ${codeOf(Option.getOrUndefined(Cause.dieOption(exit.cause)))}`
+  const failure = Option.getOrUndefined(Exit.findErrorOption(exit))
+  if (failure === undefined) return `died ${codeOf(Cause.squash(exit.cause))}`
   if (failure._tag === "Refused") return failure.sqlstate
-  return `${failure._tag === "Unavailable" ? "unavailable" : "failed"} ${codeOf(failure.cause)}`
+  return failure._tag === "Unavailable"
+    ? `unavailable ${codeOf(failure.cause)}`
+    : `failed ${codeOf(failure.reason.cause)}`
 }
 
 /** What a session could carry over from one statement to the next. */
@@ -146,7 +147,7 @@ export const openHouse = async (ground: Ground, waits: Waits) => {
   /** Every connection at once: as many as the pool may have, none of them kept by somebody who is long done. */
   const eachSession = async (): Promise<ReadonlyArray<Session>> => {
     const one = Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(sessionState)).pipe(
-      Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknown(Schema.Tuple(Session))(found)))
+      Effect.flatMap((found) => Effect.orDie(Schema.decodeUnknownEffect(Schema.Tuple([Session]))(found)))
     )
     const all: Asking<ReadonlyArray<readonly [Session]>> = Effect.all(
       Array.from({ length: connections }, () => one),
