@@ -19,11 +19,10 @@ COPY --chown=node:node src src
 RUN chmod +x src/main.ts && ln -s /app/src/main.ts /usr/local/bin/mana-credits
 USER node
 # What Node makes of the sources, made once: a start is quicker for it and takes 20 MB less. It holds for these flags only.
-RUN node --max-semi-space-size=8 --heap-growing-percent=40 --no-parallel-scavenge src/main.ts help \
-  && node --max-semi-space-size=8 --heap-growing-percent=40 --no-parallel-scavenge -e "import('/app/src/commands/serve.ts')"
+RUN node --max-semi-space-size=32 src/main.ts help \
+  && node --max-semi-space-size=32 -e "import('/app/src/commands/serve.ts')"
 EXPOSE 3061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3061}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# No shell and no npm between: SIGTERM reaches the service. The heap as in `npm start`: what is alive is about 50 MB,
-# and Node would let several times that pile up before it clears away. One thread is enough to clear up what is young:
-# several cost more than they save where there are few processors.
-CMD ["node", "--max-semi-space-size=8", "--heap-growing-percent=40", "--no-parallel-scavenge", "src/main.ts", "serve"]
+# No shell and no npm between: SIGTERM reaches the service. The heap as in `npm start`: 32 MB for young objects is a fifth
+# more debits a second than the default; the process takes up to 400 MB.
+CMD ["node", "--max-semi-space-size=32", "src/main.ts", "serve"]

@@ -9,7 +9,15 @@ export const MaxBodyBytes = Context.Reference<number>("mana/MaxBodyBytes", { def
 /** For the few routes that take many things at once, or what isn't ours to bound. */
 export const largeBodyBytes = 1024 * 1024
 
-/** Reads bodies within their bound and answers malformed requests; on every endpoint. */
+/**
+ * Reads a body within its bound and checks that it is JSON; on every endpoint that has one, named before its
+ * authentication, so that it comes after that.
+ */
+export class JsonBody extends HttpApiMiddleware.Service<JsonBody>()("mana/JsonBody", {
+  error: [InvalidRequest, PayloadTooLarge]
+}) {}
+
+/** Answers malformed requests; on every endpoint. */
 export class RequestProblems extends HttpApiMiddleware.Service<RequestProblems>()("mana/RequestProblems", {
   error: [InvalidRequest, PayloadTooLarge, TooManyRequests, ServiceUnavailable, InternalError]
 }) {}

@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Public, UserAuth } from "./auth.ts"
+import { JsonBody } from "./body.ts"
 import { appId, count, credits as sum, input, oneOf, uuid } from "./fields.ts"
 import { keyHeaders } from "./headers.ts"
 import { Idempotency } from "./idempotency.ts"
@@ -43,6 +44,7 @@ export const credits = HttpApiGroup.make("credits")
       success: Debited,
       error: [InsufficientCredits, IdempotencyKeyReused]
     })
+      .middleware(JsonBody)
       .middleware(UserAuth)
       .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Spend credits: an amount, or the price of an operation")

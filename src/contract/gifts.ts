@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Public, UserAuth } from "./auth.ts"
+import { JsonBody } from "./body.ts"
 import {
   always,
   appId,
@@ -112,6 +113,7 @@ export const gifts = HttpApiGroup.make("gifts")
       success: Schema.Struct({ ...Gift.fields, newBalance: spendable }).pipe(HttpApiSchema.status(201)),
       error: [InsufficientCredits, IdempotencyKeyReused]
     })
+      .middleware(JsonBody)
       .middleware(UserAuth)
       .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Give credits away: a code that works once")
@@ -150,6 +152,7 @@ export const gifts = HttpApiGroup.make("gifts")
       success: Redeemed,
       error: [GiftNotFound, GiftNotActive, GiftExpired, GiftWrongRecipient, IdempotencyKeyReused, TooManyRequests]
     })
+      .middleware(JsonBody)
       .middleware(UserAuth)
       .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Take the credits of a gift")

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ServiceAuth } from "./auth.ts"
-import { largeBodyBytes, MaxBodyBytes } from "./body.ts"
+import { JsonBody, largeBodyBytes, MaxBodyBytes } from "./body.ts"
 import {
   always,
   amount,
@@ -198,6 +198,7 @@ export const internalCredits = HttpApiGroup.make("internalCredits")
       .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Set a hold free")
   )
+  .middleware(JsonBody)
   .middleware(ServiceAuth)
   .prefix("/api/v1/internal/credits")
   .annotate(OpenApi.Title, "Internal credits")

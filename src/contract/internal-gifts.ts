@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ServiceAuth } from "./auth.ts"
+import { JsonBody } from "./body.ts"
 import { count, credits, input, text, userId } from "./fields.ts"
 import { serviceHeaders } from "./headers.ts"
 import { needs } from "./scopes.ts"
@@ -22,6 +23,7 @@ export const internalGifts = HttpApiGroup.make("internalGifts")
       .annotateMerge(needs("gifts"))
       .annotate(OpenApi.Summary, "Redeem all gifts that wait for an e-mail address")
   )
+  .middleware(JsonBody)
   .middleware(ServiceAuth)
   .prefix("/api/v1/internal/gifts")
   .annotate(OpenApi.Title, "Internal gifts")

@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Public, UserAuth } from "./auth.ts"
+import { JsonBody } from "./body.ts"
 import { count, credits, idempotencyKey, input, optional, text, uuid, wireTime } from "./fields.ts"
 import { keyHeaders } from "./headers.ts"
 import { Idempotency } from "./idempotency.ts"
@@ -84,6 +85,7 @@ export const purchases = HttpApiGroup.make("purchases")
         PaymentsNotConfigured
       ]
     })
+      .middleware(JsonBody)
       .middleware(UserAuth)
       .annotate(Idempotency, "key")
       .annotate(OpenApi.Summary, "Begin to buy a package, by card or SEPA debit")

@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { UserAuth } from "./auth.ts"
+import { JsonBody } from "./body.ts"
 import { always, credits, idempotencyKey, input, oneOf, optional, wireTime } from "./fields.ts"
 import { keyHeaders } from "./headers.ts"
 import { Idempotency } from "./idempotency.ts"
@@ -89,6 +90,7 @@ export const sync = HttpApiGroup.make("sync")
       .annotate(Idempotency, "always")
       .annotate(OpenApi.Summary, "Another interval and its price, from the next charge on")
   )
+  .middleware(JsonBody)
   .middleware(UserAuth)
   .prefix("/api/v1/sync")
   .annotate(OpenApi.Title, "Sync billing")

@@ -8,6 +8,7 @@ import { layer as batcher } from "../debits/batcher.ts"
 import { layer as payments } from "../stripe/stripe.ts"
 import { serve } from "./connections/node-server.ts"
 import { auth } from "./middleware/auth.ts"
+import { jsonBody } from "./middleware/body.ts"
 import { cors } from "./middleware/cors.ts"
 import { answerFailures, type Route } from "./middleware/failures.ts"
 import { publicAccess, RateLimits } from "./middleware/rate-limits.ts"
@@ -40,7 +41,7 @@ const handlers = Layer.mergeAll(
   health
 )
 
-const middleware = Layer.mergeAll(auth, publicAccess, requestProblems)
+const middleware = Layer.mergeAll(auth, publicAccess, jsonBody, requestProblems)
 
 // Handlers and routes both ask for the middleware.
 const api = HttpApiBuilder.layer(Api).pipe(Layer.provide(handlers), Layer.provide(middleware))

@@ -6,10 +6,8 @@ import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { HttpServer, type HttpServerResponse } from "effect/http"
 import { atMost } from "../../at_most.ts"
 import { AppSettings } from "../../config.ts"
-import { drain } from "./drain.ts"
 import { refuseConnection, refuseExpectation } from "./malformed.ts"
-import { pipelining } from "./pipelining.ts"
-import { limitedResponse } from "./write-buffer-limit.ts"
+import { openResponses } from "./open-responses.ts"
 
 export interface Limits {
   /** For the headers of a request. */
@@ -58,32 +56,32 @@ const serverOptions = (limits: Limits): http.ServerOptions => ({
 class Server extends http.Server {
   /** A client that has said all it has to say (`nc -N`) still reads; one that left without a word, the response finds out. */
   readonly httpAllowHalfOpen = true
-  readonly #pipelining = pipelining()
-  readonly #drain: () => void
+  readonly #drainTimeoutMs: number
+  readonly #responses: ReturnType<typeof openResponses>
 
   constructor(limits: Limits) {
-    super({ ...serverOptions(limits), ServerResponse: limitedResponse(limits.maxUnsentBytes) })
+    super(serverOptions(limits))
     this.setTimeout(limits.idleTimeoutMs)
     this.maxConnections = maxConnections
-    this.#drain = drain(this, limits.drainTimeoutMs)
+    this.#drainTimeoutMs = limits.drainTimeoutMs
+    this.#responses = openResponses(this, limits.maxUnsentBytes)
     this.on("clientError", (error, socket) => {
       // A client that waits would take this for the response to what is under way, and that may yet be done.
-      if (!(socket instanceof net.Socket) || this.#pipelining.isWaitedOn(socket)) socket.destroy()
+      if (!(socket instanceof net.Socket) || this.#responses.isWaitedOn(socket)) socket.destroy()
       else refuseConnection(error, socket)
     })
     this.on("checkExpectation", refuseExpectation)
   }
 
-  override emit(event: string, ...args: ReadonlyArray<unknown>): boolean {
-    const [request, response] = args
+  override emit(event: string, request?: unknown, response?: unknown): boolean {
     if (event === "request" && request instanceof http.IncomingMessage && response instanceof http.ServerResponse) {
-      if (!this.#pipelining.begin(request, response)) return true
+      if (!this.#responses.begin(request, response)) return true
     }
-    return super.emit(event, ...args)
+    return super.emit(event, request, response)
   }
 
   override close(callback?: (error?: Error) => void) {
-    if (this.listening) this.#drain()
+    if (this.listening) this.#responses.drain(this.#drainTimeoutMs)
     return super.close(callback)
   }
 }

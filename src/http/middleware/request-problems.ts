@@ -1,10 +1,8 @@
-/** On every endpoint: bodies within their bound, and what is wrong with a request as a problem. */
-import { Context, Effect, Layer } from "effect"
-import { HttpServerRequest, type HttpServerResponse } from "effect/http"
+/** On every endpoint: what is wrong with a request as a problem. */
+import { Effect, Layer } from "effect"
 import { HttpApiError } from "effect/http-api"
-import { MaxBodyBytes, RequestProblems } from "../../contract/body.ts"
-import { InvalidRequest, PayloadTooLarge } from "../../contract/problems.ts"
-import { notJson, withCheckedBody } from "./body.ts"
+import { JsonBody, RequestProblems } from "../../contract/body.ts"
+import type { InvalidRequest } from "../../contract/problems.ts"
 import { invalidBySchema } from "./invalid.ts"
 import { noteRetryAfter, RequestState } from "./request-state.ts"
 
@@ -16,25 +14,12 @@ const schemaProblem = <E>(error: E): Effect.Effect<never, E | InvalidRequest> =>
     : Effect.fail(invalidBySchema(error.cause.issue))
 }
 
-/** What withCheckedBody dies of. */
-const bodyProblem = (defect: unknown) =>
-  defect instanceof InvalidRequest || defect instanceof PayloadTooLarge ? Effect.fail(defect) : Effect.die(defect)
-
-/** The library's own word for a body that isn't JSON. */
-const mediaTypeProblem = (response: HttpServerResponse.HttpServerResponse) =>
-  response.status === 415 ? Effect.fail(notJson) : Effect.succeed(response)
-
 export const requestProblems = Layer.succeed(RequestProblems, (httpEffect, { endpoint }) => {
-  const limitBytes = Context.get(endpoint.annotations, MaxBodyBytes)
-  const hasBody = endpoint.payload.size > 0
+  // A body without its bound keeps the process from starting.
+  if (endpoint.payload.size > 0 && !endpoint.middlewares.has(JsonBody)) throw new Error(`${endpoint.path}: no JsonBody`)
   // A write isn't interrupted when its client goes away.
   const carriedOut = endpoint.method === "GET" ? httpEffect : Effect.uninterruptible(httpEffect)
-  const read = hasBody
-    ? Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-        Effect.provideService(carriedOut, HttpServerRequest.HttpServerRequest, withCheckedBody(request, limitBytes))
-      ).pipe(Effect.catchDefect(bodyProblem), Effect.flatMap(mediaTypeProblem))
-    : carriedOut
-  const answered = Effect.catch(read, schemaProblem).pipe(Effect.tapError(noteRetryAfter))
+  const answered = Effect.catch(carriedOut, (error) => Effect.tapError(schemaProblem(error), noteRetryAfter))
   return Effect.flatMap(RequestState, (state) => {
     state.route = endpoint.path
     return answered
