@@ -6,7 +6,7 @@ import { Api } from "../../src/contract/api.ts"
 import { events } from "../../src/contract/events.ts"
 import { openApi, openApiAt, type Operation, type Shape } from "../../src/contract/openapi.ts"
 import * as problems from "../../src/contract/problems.ts"
-import { docsPage } from "../../src/http/routes/docs-page.ts"
+import { docsPage } from "../../src/pages/docs/page.ts"
 import { faultOf } from "./fuzz/judge.ts"
 import { operations as routes } from "./operations.ts"
 

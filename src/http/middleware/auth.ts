@@ -1,12 +1,13 @@
 /** Credentials off the request: verified, and what they say provided to the handler. */
 import { Context, Effect, Layer, Option } from "effect"
-import { HttpServerRequest } from "effect/http"
+import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { HttpApiEndpoint } from "effect/http-api"
+import type { unhandled } from "effect/Types"
 import { type AppKey, type HouseKey, serviceKeys } from "../../auth/service-keys.ts"
 import { type CannotVerify, tokenVerifier, type VerifiedUser } from "../../auth/tokens.ts"
 import { AppSettings } from "../../config.ts"
 import { AdminAuth, CurrentService, CurrentUser, type Service, ServiceAuth, UserAuth } from "../../contract/auth.ts"
-import { Forbidden, ServiceUnavailable, type TooManyRequests, Unauthorized } from "../../contract/problems.ts"
+import { Forbidden, ServiceUnavailable, Unauthorized } from "../../contract/problems.ts"
 import { NeedsScope, type Scope } from "../../contract/scopes.ts"
 import { reasonOf } from "../../reason.ts"
 import { noteAway } from "./database-away.ts"
@@ -15,6 +16,7 @@ import { isRepeated } from "./request-headers.ts"
 import { RequestState } from "./request-state.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
 
 const unauthorized = (detail: string) => new Unauthorized({ detail })
 
@@ -49,75 +51,54 @@ const asksForBearer = Effect.map(RequestState, (state) => {
   state.headers["www-authenticate"] = "Bearer"
 })
 
-/** One verifier for all people: users and administrators share its keys, and a person's requests are counted together. */
-class People extends Context.Service<
-  People,
-  {
-    readonly signedIn: Effect.Effect<
-      VerifiedUser,
-      Unauthorized | TooManyRequests | ServiceUnavailable,
-      HttpServerRequest.HttpServerRequest
-    >
-  }
->()("mana/People") {
-  static readonly layer = Layer.effect(
-    People,
-    Effect.gen(function* () {
-      const limits = yield* RateLimits
-      const verify = tokenVerifier(yield* AppSettings)
-
-      /** A request without a valid token: counted by its network, then told to sign in. */
-      const refused = (request: Request, problem: Unauthorized) =>
-        Effect.andThen(limits.unauthenticated(request), Effect.andThen(asksForBearer, Effect.fail(problem)))
-
-      const verified = (request: Request) => {
-        const token = bearerToken(request)
-        if (token === undefined) return refused(request, noToken)
-        return Effect.catchTags(verify(token), {
-          InvalidToken: ({ message, isExpired }) =>
-            // An expired token is its person's all the same: an app that is opened again in the morning.
-            isExpired
-              ? Effect.andThen(asksForBearer, Effect.fail(unauthorized(message)))
-              : refused(request, unauthorized(message)),
-          CannotVerify: noKeys
-        })
-      }
-
-      return {
-        signedIn: Effect.flatMap(HttpServerRequest.HttpServerRequest, verified).pipe(
-          Effect.tap(({ userId }) => limits.person(userId))
-        )
-      }
-    })
-  )
-}
-
-const userAuth = Layer.effect(
-  UserAuth,
-  Effect.map(People, ({ signedIn }) => ({
-    bearer: (httpEffect) =>
-      signedIn.pipe(
-        Effect.tap(() => noteCaller("user")),
-        Effect.flatMap((user) => Effect.provideService(httpEffect, CurrentUser, user))
-      )
-  }))
-)
-
 const notAnAdmin = new Forbidden({ detail: "This address is for administrators." })
 
-const adminAuth = Layer.effect(
-  AdminAuth,
-  Effect.map(People, ({ signedIn }) => ({
-    bearer: (httpEffect) =>
-      signedIn.pipe(
-        Effect.filterOrFail(
-          ({ isAdmin }) => isAdmin,
-          () => notAnAdmin
-        ),
-        Effect.tap(() => noteCaller("admin")),
-        Effect.flatMap((user) => Effect.provideService(httpEffect, CurrentUser, user))
-      )
-  }))
+/** One verifier for all people: users and administrators share its keys, and a person's requests are counted together. */
+const people = Layer.effectContext(
+  Effect.gen(function* () {
+    const limits = yield* RateLimits
+    const verify = tokenVerifier(yield* AppSettings)
+
+    const askForToken = (problem: Unauthorized) => Effect.andThen(asksForBearer, Effect.fail(problem))
+
+    const refused = (request: Request, problem: Unauthorized) =>
+      Effect.andThen(limits.unauthenticated(request), askForToken(problem))
+
+    const verified = (request: Request) => {
+      const token = bearerToken(request)
+      if (token === undefined) return refused(request, noToken)
+      return Effect.catchTags(verify(token), {
+        InvalidToken: ({ message, isExpired }) =>
+          // An expired token is its person's all the same: an app that is opened again in the morning.
+          isExpired ? askForToken(unauthorized(message)) : refused(request, unauthorized(message)),
+        CannotVerify: noKeys
+      })
+    }
+
+    const signedIn = Effect.flatMap(HttpServerRequest.HttpServerRequest, verified).pipe(
+      Effect.tap(({ userId }) => limits.person(userId))
+    )
+
+    const as = (caller: string) => (httpEffect: Effect.Effect<Response, unhandled, CurrentUser>, user: VerifiedUser) =>
+      Effect.andThen(noteCaller(caller), Effect.provideService(httpEffect, CurrentUser, user))
+    const [asUser, asAdmin] = [as("user"), as("admin")]
+
+    return Context.make(UserAuth, {
+      bearer: (httpEffect) => Effect.flatMap(signedIn, (user) => asUser(httpEffect, user))
+    }).pipe(
+      Context.add(AdminAuth, {
+        bearer: (httpEffect) =>
+          Effect.flatMap(
+            Effect.filterOrFail(
+              signedIn,
+              ({ isAdmin }) => isAdmin,
+              () => notAnAdmin
+            ),
+            (user) => asAdmin(httpEffect, user)
+          )
+      })
+    )
+  })
 )
 
 const cannotLookUp = Effect.fail(
@@ -196,4 +177,4 @@ const serviceAuth = Layer.effect(
   })
 )
 
-export const auth = Layer.mergeAll(userAuth, adminAuth, serviceAuth).pipe(Layer.provide(People.layer))
+export const auth = Layer.merge(people, serviceAuth)

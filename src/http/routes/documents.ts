@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { AppSettings } from "../../config.ts"
 import { openApiAt } from "../../contract/openapi.ts"
-import { docsPage } from "./docs-page.ts"
+import { docsPage } from "../../pages/docs/page.ts"
 import { page } from "./page.ts"
 
 const headers = {

@@ -69,7 +69,7 @@ export const openHouse = async (ground: Ground, waits: Waits) => {
   admin.on("error", () => undefined)
   // The first to look for a deadlock is the one that gives way to it.
   const { rows: databases } = await admin.query("select current_database() as name")
-  await admin.query(`alter role login_service in database ${databases[0].name} set deadlock_timeout = '50ms'`)
+  await admin.query(`alter role login_service in database ${databases[0].name} set deadlock_timeout = '600ms'`)
   const proxy = await startProxy(ground.urlAs("mana_service"))
   const close = async () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import type { Operation, openApiAt, Shape } from "../../contract/openapi.ts"
 import * as problems from "../../contract/problems.ts"
-import { style } from "./docs-style.ts"
+import { style } from "./style.ts"
 
 type Document = ReturnType<typeof openApiAt>
 
