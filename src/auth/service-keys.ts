@@ -39,8 +39,8 @@ const Verdict = Schema.Union([AppKey, Schema.Struct({ status: Schema.Literals(["
 type Verdict = typeof Verdict.Type
 
 /** One of MANA_SERVICE_KEY: it may do everything, for any app. */
-export interface HouseKey {
-  readonly status: "house"
+export interface RootKey {
+  readonly status: "root"
 }
 
 /** Says to the caller what is wrong with their key. */
@@ -165,13 +165,13 @@ const makeLookup = Effect.fnUntraced(function* (limits: Limits) {
 /** Makes the function that judges what a caller shows. */
 export const serviceKeys = (fromEnvironment: ReadonlyArray<Redacted.Redacted>, limits: Limits = usual) =>
   Effect.map(makeLookup(limits), (lookUp) => {
-    const isHouseKey = isOneOf(fromEnvironment)
-    const house: HouseKey = { status: "house" }
+    const isRootKey = isOneOf(fromEnvironment)
+    const root: RootKey = { status: "root" }
     return (
       presented: string,
       isSuspect: () => boolean
-    ): Effect.Effect<HouseKey | AppKey, InvalidKey | Unavailable | Overloaded> => {
-      if (isHouseKey(presented)) return Effect.succeed(house)
+    ): Effect.Effect<RootKey | AppKey, InvalidKey | Unavailable | Overloaded> => {
+      if (isRootKey(presented)) return Effect.succeed(root)
       // What can't be a key isn't looked up.
       if (!secretPattern.test(presented)) return new InvalidKey({ message: wrong.unknown })
       return Effect.flatMap(lookUp(hashOf(presented), isSuspect), (verdict) =>

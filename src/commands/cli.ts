@@ -2,7 +2,7 @@
 import { Cause, Console, Data, Effect } from "effect"
 import { Argument, CliConfig, CliError, CliOutput, Command, Flag, GlobalFlag } from "effect/cli"
 import manifest from "../../package.json" with { type: "json" }
-import { reasonOf } from "../reason.ts"
+import { errorMessage } from "../lib/error-message.ts"
 
 /** An exit code other than 0, of a command that has printed why. */
 class Ended extends Data.TaggedError("Ended")<{ readonly exitCode: number }> {}
@@ -169,7 +169,7 @@ export const run = (args: ReadonlyArray<string>) =>
       if (CliError.isCliError(error)) return Effect.succeed(failure(args))
       // A problem that a person can act on is one message.
       const { message, cause } = error
-      const reason = cause instanceof Error && cause.message !== message ? reasonOf(cause) : ""
+      const reason = cause instanceof Error && cause.message !== message ? errorMessage(cause) : ""
       return Effect.as(Console.error([message, reason].filter((each) => each !== "").join(": ")), failure(args))
     }),
     // Anything else is a bug, and comes with its trace.

@@ -8,7 +8,7 @@ import { queryTime } from "../contract/query.ts"
 import { callRows } from "../database/call.ts"
 import { layer as database } from "../database/database.ts"
 import { migrated } from "../database/ready.ts"
-import { reasonOf } from "../reason.ts"
+import { errorMessage } from "../lib/error-message.ts"
 
 /** Something for the person at the terminal to put right. */
 class CannotDo extends Data.TaggedError("CannotDo")<{ readonly message: string }> {}
@@ -41,7 +41,7 @@ const all = (name: string, args: Parameters<typeof callRows>[2] = {}) =>
   callRows(name, Key, args).pipe(
     Effect.catchTags({
       Refused: ({ message }) => cannot(message),
-      Unavailable: ({ cause }) => cannot(`The database can't be reached: ${reasonOf(cause)}`)
+      Unavailable: ({ cause }) => cannot(`The database can't be reached: ${errorMessage(cause)}`)
     })
   )
 

@@ -3,7 +3,7 @@
 import "effect/schema/SchemaJITCompiler/enable"
 import { Effect, Layer } from "effect"
 import { readSettings } from "../config.ts"
-import { jsonLogs } from "../logs.ts"
+import { jsonLogs } from "../telemetry/logs.ts"
 import { service } from "../service.ts"
 
 export const run = () =>

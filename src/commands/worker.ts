@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { AppSettings, readSettings } from "../config.ts"
 import { layer as database } from "../database/database.ts"
 import { fit } from "../database/ready.ts"
-import { jsonLogs } from "../logs.ts"
+import { jsonLogs } from "../telemetry/logs.ts"
 import { layer as worker } from "../worker/worker.ts"
 
 export const run = () =>

@@ -22,7 +22,7 @@ export const text = (max: number, meaning?: string) => {
         const length = characters(value, max)
         return length >= 1 && length <= max ? undefined : message
       },
-      { toJsonSchema: () => ({ minLength: 1, maxLength: max }), ...described(meaning) }
+      { says: message, toJsonSchema: () => ({ minLength: 1, maxLength: max }), ...described(meaning) }
     )
   )
 }
@@ -36,9 +36,11 @@ export const whole = (minimum: number, maximum: number, meaning?: string) => {
   )
 }
 
+/** What a schema says of a value of another type; a check that has messages of its own carries it as `says`. */
 const messageOf = (schema: Schema.Top) => {
-  const message = Schema.resolveAnnotations(schema)?.["message"]
-  return typeof message === "string" ? { message } : {}
+  const { says, message } = Schema.resolveAnnotations(schema) ?? {}
+  const said = says ?? message
+  return typeof said === "string" ? { message: said } : {}
 }
 
 /** An optional field; null says the same as leaving it out. */
@@ -81,8 +83,7 @@ export const wireTime = Schema.String.annotate({
 })
 
 /** A body: a JSON object. */
-export const input = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>
-  Schema.Struct(fields).annotate({ message: "The body must be a JSON object." })
+export const input = <const Fields extends Schema.Struct.Fields>(fields: Fields) => Schema.Struct(fields)
 
 /** A field that every response of an endpoint has with the same value: nobody needs to supply it. */
 export const always = <const Value extends boolean | string>(value: Value) =>

@@ -20,7 +20,7 @@ import {
 import { moneyHeaders, serviceHeaders } from "./headers.ts"
 import { Idempotency } from "./idempotency.ts"
 import { Balance, charge, debit, Debited, debited, spendable, Transaction } from "./ledger.ts"
-import { metadata } from "./metadata.ts"
+import { json, metadata } from "./metadata.ts"
 import {
   DailyCapReached,
   IdempotencyKeyReused,
@@ -43,7 +43,7 @@ export const batchKeyLength = 251
 const notABatch = "must be an array of 1 to 1000 debits"
 
 /** Each item is judged by itself, so that a malformed one spoils no other; the document says what one is. */
-const items = Schema.Array(Schema.Unknown)
+const items = Schema.Array(json)
   .annotate({ message: notABatch })
   .check(
     Schema.makeFilter((list: ReadonlyArray<unknown>) => list.length >= 1 && list.length <= 1000, {

@@ -22,12 +22,24 @@ export const jsonFault = (value: unknown): string | undefined => {
   return undefined
 }
 
-const object = Schema.Record(Schema.String, Schema.Unknown)
+type JsonObject = Readonly<Record<string, unknown>>
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const notAnObject = "must be a JSON object"
+
+/** As it came: a schema of the library's would refuse numbers beyond 1e308, which psql may have written. */
+const object = Schema.declare(isObject, { message: notAnObject, toCodecJson: () => undefined })
+const asObject = () => ({ type: "object" }) as const
 
 // Its size is for SQL to judge, which writes it.
 export const metadata = object
-  .annotate({ message: "must be a JSON object", description: "At most 8 KiB of JSON" })
-  .check(Schema.makeFilter(jsonFault))
+  .annotate({ description: "At most 8 KiB of JSON" })
+  .check(Schema.makeFilter(jsonFault, { says: notAnObject, toJsonSchema: asObject }))
 
 /** The same in a response. */
-export const keptMetadata = Schema.NullOr(object)
+export const keptMetadata = Schema.NullOr(object.check(Schema.makeFilter(() => true, { toJsonSchema: asObject })))
+
+/** Any JSON, not looked at. */
+export const json = Schema.declare((_: unknown): _ is unknown => true, { toCodecJson: () => undefined })

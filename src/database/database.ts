@@ -5,7 +5,7 @@ import { Duration, Effect, Exit, Layer, Redacted, Result, Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 import pg from "pg"
-import { atMost } from "../at_most.ts"
+import { withinTime } from "../lib/within-time.ts"
 
 export interface DatabaseOptions {
   readonly url: Redacted.Redacted
@@ -62,7 +62,7 @@ export const makePool = (options: DatabaseOptions) =>
       pool.on("connect", (client) => client.on("error", () => undefined))
       return pool
     }),
-    (pool) => Effect.promise(() => atMost(closeTimeoutMs, pool.end()))
+    (pool) => Effect.promise(() => withinTime(closeTimeoutMs, pool.end()))
   )
 
 /** bigint columns are text, as numbers of JavaScript end at 2^53: @effect/sql-pg makes a BigInt of them. */
@@ -129,7 +129,7 @@ export const layer = (options: DatabaseOptions) =>
     SqlClient.SqlClient,
     Effect.gen(function* () {
       const scope = yield* Effect.acquireRelease(Scope.make(), (made, exit) =>
-        Effect.promise(() => atMost(closeTimeoutMs, Effect.runPromise(Scope.close(made, exit))))
+        Effect.promise(() => withinTime(closeTimeoutMs, Effect.runPromise(Scope.close(made, exit))))
       )
       const client = yield* Scope.provide(
         PgClient.make({

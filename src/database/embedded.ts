@@ -12,7 +12,7 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import { Data, Duration, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
-import { atMost } from "../at_most.ts"
+import { withinTime } from "../lib/within-time.ts"
 import { type FolderInUse, lockFolder } from "./folder_lock.ts"
 
 /** What went wrong and what to do about it, in one line for the person at the terminal. */
@@ -192,7 +192,7 @@ const stop = (child: ChildProcess) =>
     if (exited(child)) return
     const end = once(child, "exit")
     child.kill("SIGINT") // "fast": ends sessions, writes a checkpoint
-    await atMost(Duration.toMillis(stopTimeout), end)
+    await withinTime(Duration.toMillis(stopTimeout), end)
     if (!exited(child)) child.kill("SIGQUIT") // recovers at the next start
   })
 

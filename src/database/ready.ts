@@ -2,7 +2,7 @@
 import * as fs from "node:fs/promises"
 import { Data, Effect, Predicate, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
-import { reasonOf } from "../reason.ts"
+import { errorMessage } from "../lib/error-message.ts"
 
 /** What is wrong with the database, and what to do about it. */
 export class DatabaseUnfit extends Data.TaggedError("DatabaseUnfit")<{ readonly message: string }> {}
@@ -17,7 +17,7 @@ const missingThings = new Set(["22023", "3F000", "42883", "42P01"])
 
 const explained = ({ reason }: SqlError.SqlError) => {
   const code = Predicate.hasProperty(reason.cause, "code") ? String(reason.cause.code) : ""
-  const cause = reasonOf(reason.cause)
+  const cause = errorMessage(reason.cause)
   if (missingThings.has(code)) return unfit(notMigrated(cause))
   if (code === "42501") {
     const needed = cause.includes("mana_ops") ? "mana_ops" : "mana_service and mana_worker"

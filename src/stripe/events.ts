@@ -2,7 +2,7 @@
 import { Clock, Effect, Schema } from "effect"
 import { Stripe } from "stripe"
 import { call } from "../database/call.ts"
-import { storable } from "./storable.ts"
+import { sanitizeJson } from "./sanitize-json.ts"
 
 const Applied = Schema.Struct({ outcome: Schema.Literals(["applied", "ignored", "kept"]) })
 
@@ -29,7 +29,7 @@ export const relevantTypes = [
 ] as const
 
 export const applyEvent = (event: object) =>
-  call("stripe.apply_event", Applied, { event: storable(JSON.stringify(event)) }, { keyed: true })
+  call("stripe.apply_event", Applied, { event: sanitizeJson(JSON.stringify(event)) }, { keyed: true })
 
 interface Observed {
   readonly id: string

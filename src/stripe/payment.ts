@@ -130,7 +130,7 @@ const checkoutUrl = Effect.fnUntraced(function* (
 })
 
 /** What the buyer's app goes on with. */
-export const payable = Effect.fnUntraced(function* (account: Account, order: Order) {
+export const startPayment = Effect.fnUntraced(function* (account: Account, order: Order) {
   const { successUrl, cancelUrl } = order
   return successUrl === null || cancelUrl === null
     ? { clientSecret: yield* clientSecret(account, order) }

@@ -2,7 +2,7 @@
 import { Redacted, Result } from "effect"
 import { Stripe } from "stripe"
 import { jsonFault } from "../contract/metadata.ts"
-import { storable } from "./storable.ts"
+import { sanitizeJson } from "./sanitize-json.ts"
 
 /** Seconds that a signature may be old, and a clock ahead of ours. */
 const tolerance = 300
@@ -35,7 +35,7 @@ export const verified = ({ body, header, secrets, now }: Delivery): Result.Resul
   if (header === undefined || header === "") return Result.fail("is missing")
   const isOurs = !isAhead(header, now) && secrets.some((secret) => isSigned(body, header, Redacted.value(secret), now))
   if (!isOurs) return Result.fail("doesn't fit this body, or is too old")
-  const event = storable(body)
+  const event = sanitizeJson(body)
   const fault = jsonFault(JSON.parse(event))
   return fault === undefined
     ? Result.succeed(event)

@@ -4,7 +4,7 @@ import { Cause, type Context, Data, Deferred, Effect, Record } from "effect"
 import { Logger, run, type TaskList, type WorkerEvents, type WorkerPool } from "graphile-worker"
 import type pg from "pg"
 import { cron } from "./cron.ts"
-import { atMost } from "../at_most.ts"
+import { withinTime } from "../lib/within-time.ts"
 import { type Task, tasks, type TaskServices } from "./tasks.ts"
 
 /** It ended without being told to; another one may start. */
@@ -129,16 +129,16 @@ export const workerSession = Effect.fnUntraced(function* (pool: pg.Pool, onRunni
     }),
     (started) =>
       Effect.promise(async () => {
-        await atMost(500, listenSettled)
+        await withinTime(500, listenSettled)
         if (
-          await atMost(
+          await withinTime(
             killAfter,
             started.stop().catch(() => started.promise)
           )
         )
           return
         // What is still at work is put back. The runner's own kill() does nothing once it was told to stop.
-        await atMost(1000, Promise.resolve(made.pool?.forcefulShutdown("The worker stops")))
+        await withinTime(1000, Promise.resolve(made.pool?.forcefulShutdown("The worker stops")))
       })
   )
   yield* query(lockByName, [made.pool?.id ?? ""])

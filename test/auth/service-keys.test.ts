@@ -28,7 +28,7 @@ const makeJudge = async () => {
       scope
     )
   )
-  const judge = await Effect.runPromise(Effect.provide(serviceKeys([Redacted.make("house")], small), context))
+  const judge = await Effect.runPromise(Effect.provide(serviceKeys([Redacted.make("root")], small), context))
   return async (presented: string) => {
     const said = Effect.match(
       judge(presented, () => false),
@@ -79,7 +79,7 @@ test("strangers take few connections, and push nobody out", async () => {
   // Those that are remembered need no lookup: the known one, and the latest of the wrong ones.
   expect(await judge(secret)).toBe("active")
   expect(await judge(wrong.at(-1) ?? "")).toBe("InvalidKey")
-  expect(await judge("house")).toBe("house")
+  expect(await judge("root")).toBe("root")
   // The first of the wrong ones is forgotten, and one of many strangers again: some wait, the rest are sent away.
   const said = Promise.all([judge(wrong[0] ?? ""), ...Array.from({ length: 30 }, () => judge(makeSecret().secret))])
   await eventually(lookupsAtOnce, (count) => count === 2)

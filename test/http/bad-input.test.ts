@@ -43,6 +43,13 @@ const taken = async (path: string, request: RawRequest) => {
   return answer
 }
 
+const bearerOf = async () => `Bearer ${await auth.token(await db.userWith(100))}`
+const blanks: ReadonlyArray<readonly [body: string, authorization: string]> = [
+  [" ", await bearerOf()],
+  ["\r\n", await bearerOf()],
+  ["\ufeff", await bearerOf()]
+]
+
 const debit = { userId, amount: 1, appId: "chat", description: "One answer" }
 const posts: Readonly<Record<string, object>> = {
   "/api/v1/credits/use": debit,
@@ -212,6 +219,33 @@ describe("a body that is no JSON object", () => {
     })
     expect([status, json.code]).toEqual([400, "invalid_request"])
     expect(json.detail).toContain("Content-Type")
+  })
+
+  test.each([
+    ["null", "The body must be a JSON object."],
+    ["[]", "The body must be a JSON object."],
+    ["7", "The body must be a JSON object."],
+    ['{"amount": 1,}', "The body isn't well-formed JSON."],
+    ["nonsense", "The body isn't well-formed JSON."],
+    [`\ufeff{"a":${"[".repeat(5000)}${"]".repeat(5000)}}`, "The body must not be nested deeper than 1100 levels."]
+  ])("%j is told what is wrong with it", async (body, detail) => {
+    const { json } = await refused("POST", `${internal}/use`, { headers: { "content-type": "application/json" }, body })
+    expect(json).toMatchObject({ detail, issues: [{ path: "", message: detail }] })
+  })
+
+  test.each([
+    ["idempotencyKey", 7, "must be 1 to 255 characters"],
+    ["operation", [], "must be 1 to 64 characters"],
+    ["quantity", "x", "must be a whole number from 1 to 1000000"],
+    ["metadata", 7, "must be a JSON object"]
+  ])("an optional %s of another type gets the words of its field", async (path, value, message) => {
+    const { json } = await refused("POST", `${internal}/use`, { body: { ...debit, [path]: value } })
+    expect(json.issues).toEqual([{ path, message }])
+  })
+
+  test.each(blanks)("%j is no body, as nothing is", async (body, authorization) => {
+    const { json } = await taken("/api/v1/sync/activate", { headers: { authorization }, body })
+    expect(json.success).toBe(true)
   })
 
   test("no body has no type, whatever is said of it", async () => {

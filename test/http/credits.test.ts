@@ -167,6 +167,15 @@ test("usage by day and app", async () => {
   expect(await run(client.usage({ query: {} }))).toHaveLength(2)
 })
 
+test("metadata that psql wrote beyond what JSON numbers hold in JavaScript is shown all the same", async () => {
+  const userId = await db.userWith(5)
+  await db.query(`select credits.use($1, 1, 'chat', 'psql', p_metadata => '{"x":1e400}')`, [userId])
+  const { status, json } = await service.request("GET", "/api/v1/credits/transactions", {
+    headers: { authorization: `Bearer ${await auth.token(userId)}` }
+  })
+  expect([status, json[0].metadata]).toEqual([200, { x: null }])
+})
+
 test("the price list is for everybody", async () => {
   const { status, json } = await service.request("GET", "/api/v1/credits/pricing")
   expect(status).toBe(200)

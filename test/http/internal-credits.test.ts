@@ -173,6 +173,21 @@ test("the key of a batch leaves room for the places of 1000 items", async () => 
   expect(await db.books()).toEqual(before)
 })
 
+test.each(['"metadata":{"x":1e999}', '"amount":1e999', '"metadata":7'])(
+  "an item of a batch with %s spoils no other",
+  async (wrong) => {
+    const userId = await db.userWith(10)
+    const item = (more: string) => `{"userId":"${userId}","appId":"a","description":"d","amount":1,${more}}`
+    const { status, json } = await service.request("POST", `${base}/use-batch`, {
+      headers: { "x-service-key": serviceKey, "content-type": "application/json" },
+      body: `{"items":[${item('"quantity":null')},${item(wrong)},${item('"unknown":1e999')}]}`
+    })
+    expect(status).toBe(200)
+    expect(json.results.map(({ ok }: { readonly ok: boolean }) => ok)).toEqual([true, false, true])
+    expect(await db.balanceRow(userId)).toMatchObject({ balance: 8 })
+  }
+)
+
 test("a batch of 1000 debits fits", async () => {
   const userId = await db.userWith(1000)
   const items = Array.from({ length: 1000 }, () => ({ ...debit, userId, amount: 1 }))

@@ -234,6 +234,9 @@ describe("strangers", () => {
     // The next address of the same subscriber.
     expect(await statuses(behind, 1, "GET", "/nothing", from("2001:db8::2"))).toEqual([429])
 
+    // A proxy that says nothing: the peer's own address, also where SQL counts by it.
+    expect((await behind.request("GET", "/api/v1/gifts/ABCDE-FGHJK", from(""))).status).toBe(404)
+
     const open = await started({ unauthenticated: few })
     for (let n = 0; n < 5; n += 1) await open.request("GET", "/nothing", from(`192.0.2.${n}`))
     expect(await statuses(open, 1, "GET", "/nothing", from("192.0.2.99"))).toEqual([429])

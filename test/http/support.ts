@@ -4,7 +4,7 @@ import { Clock, Context, type Duration, Effect, Exit, Layer, Logger, Option, Red
 import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpRouter, HttpServer } from "effect/http"
 import { HttpApiClient } from "effect/http-api"
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose"
-import { jsonLine } from "../../src/logs.ts"
+import { jsonLine } from "../../src/telemetry/logs.ts"
 import { AppSettings, type Settings } from "../../src/config.ts"
 import { Api } from "../../src/contract/api.ts"
 import * as Database from "../../src/database/database.ts"

@@ -56,6 +56,13 @@ test("every bad signature is a 400, and nothing is stored", async () => {
   expect(await db.books()).toEqual(before)
 })
 
+test("a signed body that doesn't say it is JSON is refused", async () => {
+  const body = JSON.stringify(paymentIntent(await begin(db), "succeeded"))
+  const headers = { "stripe-signature": signed(body), "content-type": "text/plain" }
+  const { status, json } = await service.request("POST", "/api/v1/webhooks/stripe", { headers, body })
+  expect([status, json.code]).toEqual([400, "invalid_request"])
+})
+
 test("an event that can't be applied is taken all the same, and logged", async () => {
   const purchase = await begin(db)
   const event = paymentIntent(purchase, "succeeded", { fields: { currency: "usd" } })

@@ -2,7 +2,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer, Option } from "effect"
 import { readSettings } from "../../src/config.ts"
-import { jsonLogs } from "../../src/logs.ts"
+import { jsonLogs } from "../../src/telemetry/logs.ts"
 import { service } from "../../src/service.ts"
 
 const connection = { host: "127.0.0.1", port: Number(process.env["TORTURE_STRIPE_PORT"]), protocol: "http" } as const

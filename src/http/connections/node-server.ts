@@ -4,7 +4,7 @@ import * as net from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { HttpServer, type HttpServerResponse } from "effect/http"
-import { atMost } from "../../at_most.ts"
+import { withinTime } from "../../lib/within-time.ts"
 import { AppSettings } from "../../config.ts"
 import { refuseConnection, refuseExpectation } from "./malformed.ts"
 import { openResponses } from "./open-responses.ts"
@@ -101,7 +101,7 @@ export const serve = <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResp
   Effect.gen(function* () {
     const { drainTimeoutMs } = yield* ServerLimits
     const scope = yield* Effect.acquireRelease(Scope.make(), (open) =>
-      Effect.promise(() => atMost(drainTimeoutMs + 500, Effect.runPromise(Scope.close(open, Exit.void))))
+      Effect.promise(() => withinTime(drainTimeoutMs + 500, Effect.runPromise(Scope.close(open, Exit.void))))
     )
     yield* Scope.provide(HttpServer.serveEffect(app), scope)
   })

@@ -3,13 +3,13 @@ import { Context, Effect, Layer, Option } from "effect"
 import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import type { HttpApiEndpoint } from "effect/http-api"
 import type { unhandled } from "effect/Types"
-import { type AppKey, type HouseKey, serviceKeys } from "../../auth/service-keys.ts"
+import { type AppKey, type RootKey, serviceKeys } from "../../auth/service-keys.ts"
 import { type CannotVerify, tokenVerifier, type VerifiedUser } from "../../auth/tokens.ts"
 import { AppSettings } from "../../config.ts"
 import { AdminAuth, CurrentService, CurrentUser, type Service, ServiceAuth, UserAuth } from "../../contract/auth.ts"
 import { Forbidden, ServiceUnavailable, Unauthorized } from "../../contract/problems.ts"
 import { NeedsScope, type Scope } from "../../contract/scopes.ts"
-import { reasonOf } from "../../reason.ts"
+import { errorMessage } from "../../lib/error-message.ts"
 import { noteAway } from "./database-away.ts"
 import { RateLimits } from "./rate-limits.ts"
 import { isRepeated } from "./request-headers.ts"
@@ -25,8 +25,8 @@ const noToken = unauthorized("Sign in: this address needs `Authorization: Bearer
 const noKeys = ({ cause }: CannotVerify) =>
   Effect.andThen(
     Effect.logWarning("The auth service's keys can't be fetched", {
-      reason: reasonOf(cause),
-      because: cause instanceof Error && cause.cause !== undefined ? reasonOf(cause.cause) : undefined
+      reason: errorMessage(cause),
+      because: cause instanceof Error && cause.cause !== undefined ? errorMessage(cause.cause) : undefined
     }),
     Effect.fail(
       new ServiceUnavailable({
@@ -158,9 +158,9 @@ const serviceAuth = Layer.effect(
         }
       )
 
-    const serviceOf = (request: Request, key: HouseKey | AppKey, scope: Scope) => {
+    const serviceOf = (request: Request, key: RootKey | AppKey, scope: Scope) => {
       const named = request.headers["x-app-id"]
-      return key.status === "house" ? Effect.succeed(rootKey(named)) : appKey(key, named, scope)
+      return key.status === "root" ? Effect.succeed(rootKey(named)) : appKey(key, named, scope)
     }
 
     return {

@@ -5,7 +5,7 @@ import { HttpIncomingMessage, type HttpServerError, HttpServerRequest, type Http
 import type { unhandled } from "effect/Types"
 import { JsonBody, MaxBodyBytes } from "../../contract/body.ts"
 import { type InvalidRequest, PayloadTooLarge } from "../../contract/problems.ts"
-import { invalid } from "./invalid.ts"
+import { invalid, notWellFormed } from "./invalid.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
@@ -19,6 +19,8 @@ const wrong = (message: string) => invalid({ path: "", message })
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
 
+const utf8 = new TextDecoder()
+
 const readBytes = (request: Request, limitBytes: number): Effect.Effect<Buffer, Refusal> => {
   if (Number(request.headers["content-length"] ?? 0) > limitBytes) return Effect.fail(tooLarge(limitBytes))
   return request.arrayBuffer.pipe(
@@ -30,10 +32,6 @@ const readBytes = (request: Request, limitBytes: number): Effect.Effect<Buffer, 
     })
   )
 }
-
-/** A body of at most so many bytes as text; for a webhook, whose signature is over just that. */
-export const readText = (request: Request, limitBytes: number) =>
-  Effect.map(readBytes(request, limitBytes), (bytes) => bytes.toString())
 
 /** Far deeper than anything of ours, and shallow enough for what walks through it level by level, call within call. */
 const maxDepth = 1100
@@ -48,23 +46,22 @@ const isTooDeep = (json: unknown) => {
   return false
 }
 
-/** What is wrong with the JSON of a body, beyond what the library and its schema say. */
+/** What is wrong with a body that doesn't begin as an object or is long, beyond what its schema says. */
 const jsonFault = (text: string): string | undefined => {
   let json: unknown
   try {
     json = JSON.parse(text)
   } catch {
-    return undefined
+    return notWellFormed
   }
-  // The schema takes an array for an object whose fields are all optional.
-  if (Array.isArray(json)) return "The body must be a JSON object."
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return "The body must be a JSON object."
   return isTooDeep(json) ? `The body must not be nested deeper than ${maxDepth} levels.` : undefined
 }
 
-const openingBracket = "[".charCodeAt(0)
+const openingBrace = "{".charCodeAt(0)
 
 /** Most bodies: an object, and too short to be nested too deep, which takes two brackets a level. */
-const needsLook = (bytes: Buffer) => bytes.length >= 2 * maxDepth || bytes.includes(openingBracket)
+const isPlain = (bytes: Buffer) => bytes[0] === openingBrace && bytes.length < 2 * maxDepth
 
 const isJson = /^application\/json\s*(;\s*charset="?utf-?8"?\s*)?;?$/i
 
@@ -81,15 +78,24 @@ const withoutBody = (request: Request): Request =>
 
 const notJson = wrong("The body must be JSON: send Content-Type: application/json.")
 
+/** A body of at most so many bytes as text; for a webhook, whose signature is over just that. */
+export const readText = (request: Request, limitBytes: number): Effect.Effect<string, Refusal> =>
+  hasJson(request.headers)
+    ? Effect.map(readBytes(request, limitBytes), (bytes) => bytes.toString())
+    : Effect.fail(notJson)
+
 export const jsonBody = Layer.succeed(JsonBody, (httpEffect, { endpoint }) => {
   if (endpoint.payload.size === 0) return httpEffect
   const limitBytes = Context.get(endpoint.annotations, MaxBodyBytes)
 
   const checked = (request: Request, bytes: Buffer): Effect.Effect<Response, unhandled | Refusal> => {
-    if (bytes.length === 0) {
+    if (isPlain(bytes)) return httpEffect
+    // As the library decodes it: without a byte order mark.
+    const text = utf8.decode(bytes)
+    if (text.trim() === "") {
       return Effect.provideService(httpEffect, HttpServerRequest.HttpServerRequest, withoutBody(request))
     }
-    const fault = needsLook(bytes) ? jsonFault(bytes.toString()) : undefined
+    const fault = jsonFault(text)
     return fault === undefined ? httpEffect : Effect.fail(wrong(fault))
   }
 

@@ -22,7 +22,7 @@ export const clientAddress = (
 ) => {
   const forwarded = trustProxy ? headers["x-forwarded-for"]?.split(",").at(-1) : undefined
   const peer = Option.getOrUndefined(remoteAddress)
-  return (forwarded && addressIn(forwarded)) ?? (peer && addressIn(peer))
+  return addressIn(forwarded ?? "") ?? addressIn(peer ?? "")
 }
 
 const groups = (text: string) => (text === "" ? [] : text.split(":"))

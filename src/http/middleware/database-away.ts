@@ -1,7 +1,7 @@
 /** The database away: one line in the log, which says what the client isn't told. */
 import { Effect, Predicate } from "effect"
 import type { Unavailable } from "../../database/errors.ts"
-import { reasonOf } from "../../reason.ts"
+import { errorMessage } from "../../lib/error-message.ts"
 
 /** Milliseconds for which the log has one line: all requests fail then. */
 const quietMs = 1000
@@ -15,5 +15,5 @@ export const noteAway = ({ cause }: Unavailable) =>
     notedAt = now
     // A SQLSTATE, or the system's: ECONNREFUSED.
     const code = Predicate.hasProperty(cause, "code") ? String(cause.code) : undefined
-    return Effect.logWarning("The database is away", { reason: reasonOf(cause), code })
+    return Effect.logWarning("The database is away", { reason: errorMessage(cause), code })
   })

@@ -14,6 +14,11 @@ export const invalid = (...issues: ReadonlyArray<Issue>) =>
     issues
   })
 
+export const notWellFormed = "The body isn't well-formed JSON."
+
+/** The library's own words for it. */
+const librarysNotWellFormed = "Expected a valid JSON body"
+
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => (issue._tag === "MissingKey" ? "is missing" : SchemaIssue.defaultLeafHook(issue))
 })
@@ -23,7 +28,7 @@ export const invalidBySchema = (issue: SchemaIssue.Issue) => {
   const messages = new Map<string, string>()
   for (const { path = [], message } of format(issue).issues) {
     const field = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")
-    if (!messages.has(field)) messages.set(field, message)
+    if (!messages.has(field)) messages.set(field, message === librarysNotWellFormed ? notWellFormed : message)
   }
   return invalid(...[...messages].map(([path, message]) => ({ path, message })))
 }

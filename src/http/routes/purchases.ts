@@ -4,7 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { AppSettings } from "../../config.ts"
 import { Api } from "../../contract/api.ts"
 import type { Order } from "../../stripe/order.ts"
-import { payable } from "../../stripe/payment.ts"
+import { startPayment } from "../../stripe/payment.ts"
 import { invalid, type Issue } from "../middleware/invalid.ts"
 import { ask, askFor, forUser } from "./ask.ts"
 import { account, orProblem } from "./payments.ts"
@@ -48,7 +48,7 @@ export const purchases = HttpApiBuilder.group(Api, "purchases", (handlers) =>
           email: user.emailVerified === true ? user.email : undefined,
           caller: "user"
         })
-        const paying = yield* payable(stripe, order).pipe(orProblem)
+        const paying = yield* startPayment(stripe, order).pipe(orProblem)
         return { purchaseId: order.purchaseId, amount: order.priceEuroCents, credits: order.credits, ...paying }
       })
     ),

@@ -38,6 +38,8 @@ export const webhooks = HttpApiBuilder.group(
       stripe: Effect.fnUntraced(function* (asked) {
         const { webhookSecrets } = yield* account
         const header = asked.request.headers["stripe-signature"]
+        // Counted before its body is read.
+        if (header === undefined) yield* limits.unauthenticated(asked.request)
         const signed = Effect.gen(function* () {
           const body = yield* readText(asked.request, Context.get(asked.endpoint.annotations, MaxBodyBytes))
           const now = yield* Clock.currentTimeMillis
@@ -47,7 +49,9 @@ export const webhooks = HttpApiBuilder.group(
           )
         })
         const network = networkOf(clientAddress(asked.request, settings) ?? "")
-        const event = yield* Effect.tapError(reading(network, signed), () => limits.unauthenticated(asked.request))
+        const event = yield* Effect.tapError(reading(network, signed), () =>
+          header === undefined ? Effect.void : limits.unauthenticated(asked.request)
+        )
         const state = yield* RequestState
         state.caller = "stripe"
         yield* Effect.flatMap(askFor<Applied, typeof asked.endpoint>(asked, "stripe.apply_event", { event }), noteKept)

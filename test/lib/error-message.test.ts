@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { reasonOf } from "../src/reason.ts"
+import { errorMessage } from "../../src/lib/error-message.ts"
 
 test.each([
   [new Error("gone"), "gone"],
@@ -10,5 +10,5 @@ test.each([
   [Object.assign(new Error(""), { code: "EPIPE" }), "EPIPE"],
   ["text", "text"]
 ])("%s", (error, reason) => {
-  expect(reasonOf(error)).toBe(reason)
+  expect(errorMessage(error)).toBe(reason)
 })

@@ -4,7 +4,7 @@
 const unstorable = /\\u(0000|d[89a-f])/i
 
 /** The same JSON, with a replacement character for each of those. */
-export const storable = (json: string) =>
+export const sanitizeJson = (json: string) =>
   unstorable.test(json)
     ? JSON.stringify(
         JSON.parse(json, (_, value: unknown) =>
