@@ -14,6 +14,7 @@ COPY --from=dependencies /app/node_modules node_modules
 # Owned by who runs: committed migrations may be readable to their owner only.
 COPY --chown=node:node package.json .gmrc ./
 COPY --chown=node:node migrations migrations
+COPY --chown=node:node sql sql
 COPY --chown=node:node src src
 # For whoever works in the container: mana-credits keys list, mana-credits verify …
 RUN chmod +x src/main.ts && ln -s /app/src/main.ts /usr/local/bin/mana-credits

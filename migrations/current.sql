@@ -1,6 +1,1 @@
--- Functions live in sql/ and are edited there; the last line takes them along.
-set local role mana_owner;
-
---!include all.sql
-
-reset role;
+-- Tables, types and their data; functions are edited in sql/. See README.md in this folder.

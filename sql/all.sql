@@ -1,4 +1,5 @@
--- Every function, in dependency order: what a function's declaration names comes before it.
+-- Every function, in dependency order: what a function's declaration names comes before it. `migrate` applies these
+-- files and drops the functions of our schemas that none of them defines.
 --!include credits/iso8601.sql
 --!include credits/invalid.sql
 --!include credits/is_passing_trouble.sql
@@ -154,6 +155,7 @@
 --!include ops/grant.sql
 --!include ops/adjust.sql
 --!include ops/migrations.sql
+--!include ops/functions_applied.sql
 --!include ops/pause_sync.sql
 --!include ops/resume_sync.sql
 --!include ops/sync_due.sql

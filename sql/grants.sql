@@ -30,6 +30,7 @@ grant execute on function
   gifts.received_by,
   gifts.redeem,
   gifts.redeem_pending,
+  ops.functions_applied,
   ops.kept_events,
   ops.migrations,
   ops.seal,

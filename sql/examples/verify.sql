@@ -12,6 +12,9 @@ select counter_account, -sum(amount) as balance from credits.transactions group 
 -- Which migrations this database has.
 select name from ops.migrations() limit 1;
 
+-- Which functions: a checksum over sql/ each time that others were applied.
+select length(checksum) as digits from ops.functions_applied() limit 1;
+
 -- Seals history: the digest, kept elsewhere, tells later whether anything up to here was rewritten. Nothing was.
 select seal, users, ledger_rows from ops.seal();
 select v.* from ops.seals s, ops.verify_seal(s.digest) v;

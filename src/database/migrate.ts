@@ -1,21 +1,16 @@
-/** Migrations by graphile-migrate, with the settings of `.gmrc`, on the database that the caller names. */
+/** Migrations by graphile-migrate, with the settings of `.gmrc`, then the functions of `sql/`, on one database. */
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import { Data, Effect, Predicate, Schedule, Schema } from "effect"
 import * as migrations from "graphile-migrate"
 import { clearAllPools } from "graphile-migrate/dist/pg.js"
+import { applyFunctions, projectRoot } from "./functions.ts"
 
 export class MigrationError extends Data.TaggedError("MigrationError")<{
   readonly message: string
-  /** Somebody held a table for longer than a migration waits; nothing was changed. */
+  /** A lock was held for longer than a migration waits, or another process migrates; nothing was changed. */
   readonly isHeldUp?: boolean
 }> {}
-
-const root = path.resolve(fileURLToPath(import.meta.url), "../../..")
-
-/** The migration being written. */
-export const currentMigration = path.join(root, "migrations/current.sql")
 
 // What .gmrc may hold here; graphile-migrate checks the actions themselves.
 const Actions = Schema.mutable(
@@ -26,8 +21,8 @@ const Gmrc = Schema.fromJsonString(
 )
 
 /** What `.gmrc` says. */
-export const readGmrc = Effect.tryPromise({
-  try: async () => Schema.decodeUnknownSync(Gmrc)(await fs.readFile(path.join(root, ".gmrc"), "utf8")),
+const readGmrc = Effect.tryPromise({
+  try: async () => Schema.decodeUnknownSync(Gmrc)(await fs.readFile(path.join(projectRoot, ".gmrc"), "utf8")),
   catch: (cause) => new MigrationError({ message: `.gmrc can't be read: ${String(cause)}` })
 })
 
@@ -38,8 +33,8 @@ export interface MigrationTarget {
   readonly shadowUrl?: string
   /** A superuser's connection, for `reset`; only development has one. */
   readonly rootUrl?: string
-  /** The folder of the migrations; ours unless said otherwise. */
-  readonly folder?: string
+  /** The folder that holds `migrations/` and `sql/`; ours unless said otherwise. */
+  readonly root?: string
   /** One line a step; silent without it. */
   readonly log?: (line: string) => void
 }
@@ -53,13 +48,13 @@ const lockTimeout = "1s"
 const comesBack = Schedule.spaced("2 seconds").pipe(Schedule.upTo({ duration: "15 minutes" }))
 
 /** The settings of `.gmrc` for one database. */
-export const migrationSettings = (target: MigrationTarget) =>
+const migrationSettings = (target: MigrationTarget) =>
   Effect.map(readGmrc, (gmrc): migrations.Settings => {
     // The queue's installer is a command of a dependency; npm scripts find it by PATH, `node src/main.ts` by this.
-    process.env["PATH"] = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
+    process.env["PATH"] = `${path.join(projectRoot, "node_modules/.bin")}${path.delimiter}${process.env["PATH"] ?? ""}`
     return {
       ...gmrc,
-      migrationsFolder: target.folder ?? path.join(root, "migrations"),
+      migrationsFolder: path.join(target.root ?? projectRoot, "migrations"),
       pgSettings: { lock_timeout: lockTimeout },
       connectionString: target.url,
       ...(target.shadowUrl === undefined ? {} : { shadowConnectionString: target.shadowUrl }),
@@ -71,21 +66,35 @@ export const migrationSettings = (target: MigrationTarget) =>
     }
   })
 
-const failed = (cause: unknown) =>
-  new MigrationError({
-    message: cause instanceof Error ? cause.message : String(cause),
-    isHeldUp: Predicate.hasProperty(cause, "code") && cause.code === "55P03"
-  })
+/** What graphile-migrate says while another process migrates this database. */
+const othersMigrate = "Failed to get exclusive lock"
+
+const failed = (cause: unknown) => {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  const timedOut = Predicate.hasProperty(cause, "code") && cause.code === "55P03"
+  return new MigrationError({ message, isHeldUp: timedOut || message === othersMigrate })
+}
 
 /*
  * graphile-migrate keeps its connections for a moment after its work, and ends the process when one of them is lost:
  * silently, if whoever started the server stops it right then. So it is left to end, and its connections are closed.
  */
 const toTheEnd =
-  <A>(run: (settings: migrations.Settings) => Promise<A>) =>
-  (target: MigrationTarget) =>
+  (run: (settings: migrations.Settings) => Promise<void>) =>
+  (target: MigrationTarget): Effect.Effect<void, MigrationError> =>
     Effect.flatMap(migrationSettings(target), (settings) =>
-      Effect.tryPromise({ try: () => run(settings), catch: failed }).pipe(
+      Effect.tryPromise({
+        try: async () => {
+          await run(settings)
+          await applyFunctions({
+            url: target.url,
+            root: target.root ?? projectRoot,
+            lockTimeout,
+            log: (line) => target.log?.(line)
+          })
+        },
+        catch: failed
+      }).pipe(
         Effect.uninterruptible,
         Effect.tapError(({ isHeldUp, message }) =>
           isHeldUp === true
@@ -97,15 +106,11 @@ const toTheEnd =
       )
     )
 
-/** Applies every committed migration that the database lacks. Safe to call again, and by several at once. */
+/**
+ * Applies every committed migration that the database lacks, then the functions. Safe to call again, and by several at
+ * once.
+ */
 export const migrate = toTheEnd((settings) => migrations.migrate(settings))
 
-/** `migrate`, then the migration being written (migrations/current.sql): what tests run against. */
+/** `migrate` with the migration being written (migrations/current.sql) before the functions: what tests run against. */
 export const migrateToCurrent = toTheEnd((settings) => migrations.current(settings))
-
-/** What the database lacks, and whether a migration is being written: the blank one isn't. */
-export const migrationStatus = toTheEnd(async (settings) => {
-  const { remainingMigrations = [] } = await migrations.status(settings)
-  const text = await fs.readFile(currentMigration, "utf8")
-  return { missing: remainingMigrations, isWriting: text.trim() !== settings.blankMigrationContent?.trim() }
-})

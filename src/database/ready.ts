@@ -3,6 +3,7 @@ import * as fs from "node:fs/promises"
 import { Data, Effect, Predicate, Schema } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import { errorMessage } from "../lib/error-message.ts"
+import { readFunctions } from "./functions.ts"
 
 /** What is wrong with the database, and what to do about it. */
 export class DatabaseUnfit extends Data.TaggedError("DatabaseUnfit")<{ readonly message: string }> {}
@@ -39,13 +40,28 @@ const committed = Effect.promise(() => fs.readdir(new URL("../../migrations/comm
   Effect.map((names) => names.filter((name) => name.endsWith(".sql")).toSorted())
 )
 
+/** Read once: the files are those that this process was started with. */
+let checksum: Promise<string> | undefined
+const ownChecksum = Effect.promise(() => (checksum ??= readFunctions().then((functions) => functions.checksum)))
+
 /** Succeeds when the database has every migration that we were built with. It may have later ones. */
-export const migrated = Effect.gen(function* () {
+const tables = Effect.gen(function* () {
   const rows = yield* rowsOf(Schema.Struct({ name: Schema.String }), "select name from ops.migrations()")
   const applied = new Set(rows.map(({ name }) => numberOf(name)))
   const missing = (yield* committed).filter((name) => !applied.has(numberOf(name)))
   if (missing.length > 0) return yield* unfit(notMigrated(`${missing.join(", ")} missing`))
 })
+
+/** Succeeds when our functions were applied once. Later ones may have been applied since: they keep what we call. */
+const functions = Effect.gen(function* () {
+  const rows = yield* rowsOf(Schema.Struct({ checksum: Schema.String }), "select checksum from ops.functions_applied()")
+  const own = yield* ownChecksum
+  if (!rows.some((row) => row.checksum === own)) return yield* unfit(notMigrated("this version's functions missing"))
+  if (rows.at(-1)?.checksum !== own) yield* Effect.logDebug("The database has functions of another version.")
+})
+
+/** Succeeds when the database has our tables and functions, or later ones. */
+export const migrated = Effect.andThen(tables, functions)
 
 /** Succeeds when the server takes writes: a standby doesn't, nor one that somebody has made read-only. */
 export const writable = Effect.gen(function* () {

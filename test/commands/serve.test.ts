@@ -130,6 +130,16 @@ describe("serve", () => {
     expect(program.stderr()).toMatch(/DATABASE_URL is missing\n.*PORT must be/)
   })
 
+  test("doesn't start on functions older than its own", async () => {
+    const [applied] = await db.query("delete from ops.functions_applied returning checksum")
+    const program = start(["serve"], await environment())
+    expect(await program.ended).toBe(1)
+    await db.query("insert into ops.functions_applied (checksum) values ($1)", [applied.checksum])
+    expect(program.stderr()).toBe(
+      "The database isn't migrated (this version's functions missing): run `node src/main.ts migrate`, as a role that may.\n"
+    )
+  })
+
   test("doesn't start on a server that can lose what it confirmed", async () => {
     await db.query(`alter role ${login} set synchronous_commit = off`)
     const program = start(["serve"], await environment())

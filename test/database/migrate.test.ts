@@ -2,13 +2,195 @@ import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { expect, onTestFinished, test } from "vitest"
+import { afterEach, describe, expect, onTestFinished, test } from "vitest"
+import { readFunctions } from "../../src/database/functions.ts"
 import { migrate } from "../../src/database/migrate.ts"
+import { migrated } from "../../src/database/ready.ts"
 import { database } from "../support/database.ts"
+import { servicePool } from "../support/pool.ts"
+import { functionDefinitions } from "../support/schema.ts"
 import { eventually } from "../support/wait.ts"
-import { copyMigrations } from "../torture/next.ts"
+import { addMigration, copySchema, root as projectRoot, writeFunction } from "../torture/next.ts"
 
 const db = await database()
+const context = await servicePool(db, { applicationName: "migrate" })
+
+/** A copy of what `migrate` reads, to be changed. */
+const copy = async () => {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), "mana-credits-next-"))
+  onTestFinished(() => fs.rm(folder, { recursive: true }))
+  await copySchema(folder)
+  return folder
+}
+
+/** Migrates to a folder's version, ours without one; answers with the lines it logged. */
+const migrateTo = async (root: string = projectRoot, lines: Array<string> = []): Promise<ReadonlyArray<string>> => {
+  await Effect.runPromise(migrate({ url: db.url, root, log: (line) => void lines.push(line) }))
+  return lines
+}
+
+const failureOf = async (root: string) => {
+  const { message } = await Effect.runPromise(Effect.flip(migrate({ url: db.url, root })))
+  return message
+}
+
+const added = (args: string, returns = "integer") =>
+  `create or replace function ops.next(${args}) returns ${returns} language sql as 'select null::${returns}';`
+
+const withAdded = async (args: string, returns?: string) => {
+  const folder = await copy()
+  await writeFunction(folder, "ops/next.sql", added(args, returns))
+  return folder
+}
+
+const signatures = async () => {
+  const rows = await db.query(
+    `select n.nspname || '.' || p.proname || '(' || pg_get_function_arguments(p.oid) || ') '
+       || pg_get_function_result(p.oid) as signature
+     from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.proname ~ '^next(_|$)' order by 1`
+  )
+  return rows.map(({ signature }) => String(signature))
+}
+
+const checksums = async () => {
+  const rows = await db.query("select checksum from ops.functions_applied order by id")
+  return rows.map(({ checksum }) => String(checksum))
+}
+
+/** Functions, their versions in the catalog, and what was recorded. */
+const state = async () => ({
+  definitions: await functionDefinitions(db.pool),
+  versions: await db.query("select oid, xmin from pg_proc where oid >= 16384 order by 1"),
+  checksums: await checksums()
+})
+
+describe("functions", () => {
+  // Back to ours.
+  afterEach(async () => void (await migrateTo()))
+
+  test("migrating again changes nothing", async () => {
+    const before = await state()
+    expect(await migrateTo()).toContain("Functions: already up to date")
+    expect(await state()).toEqual(before)
+  })
+
+  test("applying all of them again changes no definition", async () => {
+    const { definitions } = await state()
+    await db.query("delete from ops.functions_applied")
+    await migrateTo()
+    expect((await state()).definitions).toEqual(definitions)
+  })
+
+  test("a new argument leaves no overload of the function without it", async () => {
+    await migrateTo(await withAdded("p_a integer"))
+    const lines = await migrateTo(await withAdded("p_a integer, p_b integer default 0"))
+    expect(lines.at(-1)).toMatch(/^Functions: \d+ applied, dropped ops\.next\(p_a integer\)$/)
+    expect(await signatures()).toEqual(["ops.next(p_a integer, p_b integer DEFAULT 0) integer"])
+  })
+
+  test.each([
+    ["return type", "p_a integer", "bigint"],
+    ["name of an argument", "p_b integer", "integer"]
+  ])("a new %s remakes the function", async (_, args, returns) => {
+    await migrateTo(await withAdded("p_a integer"))
+    await migrateTo(await withAdded(args, returns))
+    expect(await signatures()).toEqual([`ops.next(${args}) ${returns}`])
+  })
+
+  test("a function that isn't listed any more is dropped; one of another schema or of an extension isn't", async () => {
+    await migrateTo(await withAdded("p_a integer"))
+    await db.query("create schema others")
+    await db.query("create function others.next() returns integer language sql as 'select 1'")
+    await db.query("create function ops.next_of_extension() returns integer language sql as 'select 1'")
+    await db.query("alter extension plpgsql add function ops.next_of_extension()")
+    expect((await migrateTo()).at(-1)).toContain("dropped ops.next(p_a integer)")
+    expect(await signatures()).toEqual(["ops.next_of_extension() integer", "others.next() integer"])
+    expect(await db.query("select to_regproc('credits.refuse_ledger_change')::text as trigger")).toEqual([
+      { trigger: "credits.refuse_ledger_change" }
+    ])
+    await db.query("alter extension plpgsql drop function ops.next_of_extension()")
+    await db.query("drop function ops.next_of_extension()")
+    await db.query("drop schema others cascade")
+  })
+
+  test("what something depends on isn't dropped: the message says what", async () => {
+    await migrateTo(await withAdded("p_a integer"))
+    await db.query("create view public.depends as select ops.next(1)")
+    const before = await state()
+    expect(await failureOf(projectRoot)).toBe(
+      "ops.next(p_a integer) isn't listed in sql/all.sql any more, and can't be dropped: " +
+        "cannot drop function ops.next(integer) because other objects depend on it\n" +
+        "view public.depends depends on function ops.next(integer)"
+    )
+    expect(await state()).toEqual(before)
+    await db.query("drop view public.depends")
+  })
+
+  test("a file that PostgreSQL refuses is named with its line, and everything stays as it was", async () => {
+    const folder = await withAdded("p_a integer")
+    const use = await fs.readFile(path.join(folder, "sql/credits/use.sql"), "utf8")
+    await writeFunction(folder, "credits/use.sql", use.replace("\nlanguage plpgsql", "\nlanguages plpgsql"))
+    const before = await state()
+    const line = use.slice(0, use.indexOf("language plpgsql")).split("\n").length
+    expect(await failureOf(folder)).toBe(`sql/credits/use.sql:${line}: syntax error at or near "languages"`)
+    expect(await state()).toEqual(before)
+  })
+
+  test("two migrate at once: one applies, the other finds it done", async () => {
+    const folder = await withAdded("p_a integer")
+    const lines = await Promise.all([migrateTo(folder), migrateTo(folder)])
+    expect(lines.map((all) => all.at(-1)).toSorted()).toEqual([
+      expect.stringMatching(/^Functions: \d+ applied$/),
+      "Functions: already up to date"
+    ])
+    expect(await signatures()).toEqual(["ops.next(p_a integer) integer"])
+  })
+
+  test("a function that somebody else is replacing is waited for", async () => {
+    const folder = await withAdded("p_a integer")
+    await migrateTo(folder)
+    const other = await db.pool.connect()
+    await other.query("begin")
+    await other.query(added("p_a integer"))
+    const lines: Array<string> = []
+    const migrating = migrateTo(await withAdded("p_a integer, p_b integer default 0"), lines)
+    await eventually(
+      async () => lines,
+      (all) => all.some((line) => line.includes("Held up by a lock"))
+    )
+    await other.query("rollback")
+    other.release()
+    await migrating
+    expect(await signatures()).toEqual(["ops.next(p_a integer, p_b integer DEFAULT 0) integer"])
+  })
+
+  const readiness = () =>
+    Effect.runPromise(
+      Effect.provide(
+        Effect.match(migrated, { onFailure: ({ message }) => message, onSuccess: () => "migrated" }),
+        context
+      )
+    )
+
+  test("a process accepts later functions than its own, and refuses older or missing ones", async () => {
+    const { checksum } = await readFunctions()
+    expect(await readiness()).toBe("migrated")
+    await migrateTo(await withAdded("p_a integer"))
+    expect((await checksums()).at(-1)).not.toBe(checksum)
+    expect(await readiness()).toBe("migrated")
+
+    await db.query("delete from ops.functions_applied where checksum = $1", [checksum])
+    expect(await readiness()).toBe(
+      "The database isn't migrated (this version's functions missing): run `node src/main.ts migrate`, as a role that may."
+    )
+    await db.query("drop function ops.functions_applied")
+    expect(await readiness()).toMatch(
+      /^The database isn't migrated \(.*ops\.functions_applied\(\) does not exist\): run `node src\/main.ts migrate`/
+    )
+    await migrateTo()
+    expect(await readiness()).toBe("migrated")
+  })
+})
 
 /** Sessions that want a table for themselves and don't have it. */
 const heldUp = () =>
@@ -18,9 +200,8 @@ const heldUp = () =>
   )
 
 test("a migration that wants a table in use lets debits pass, and comes back until it is free", async () => {
-  const folder = path.join(await fs.mkdtemp(path.join(os.tmpdir(), "mana-credits-next-")), "migrations")
-  onTestFinished(() => fs.rm(path.dirname(folder), { recursive: true }))
-  const name = await copyMigrations(folder, "alter table credits.balances add column note text;")
+  const folder = await withAdded("p_a integer")
+  const name = await addMigration(folder, "alter table credits.balances add column note text;")
   const userId = await db.userWith(100)
 
   // A report that takes its time, or a backup.
@@ -28,7 +209,7 @@ test("a migration that wants a table in use lets debits pass, and comes back unt
   await reader.query("begin")
   await reader.query("select count(*) from credits.balances")
   const lines: Array<string> = []
-  const migrated = Effect.runPromise(migrate({ url: db.url, folder, log: (line) => void lines.push(line) }))
+  const migrating = migrateTo(folder, lines)
   await eventually(heldUp, (sessions) => sessions.length === 1)
   // Waits behind the migration, and not for the report.
   await db.call("credits.use", { userId, amount: 1, appId: "chat", description: "One answer" })
@@ -44,7 +225,12 @@ test("a migration that wants a table in use lets debits pass, and comes back unt
 
   await reader.query("commit")
   reader.release()
-  await migrated
+  await migrating
   expect(await applied()).toHaveLength(1)
   expect(await db.balanceRow(userId)).toMatchObject({ balance: 99, note: null })
+
+  // The version before, migrated again: it has no functions for the later tables.
+  const before = await state()
+  expect((await migrateTo()).at(-1)).toMatch(/^Functions: left as they are/)
+  expect(await state()).toEqual(before)
 })

@@ -203,6 +203,7 @@ const rows: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "gifts.gift_redemptions": { gift_id: id, user_id: "u", transaction_id: id, redeemed_at: now },
   "gifts.misses": { guesser: "user u", missed_at: [now], last_missed_at: now },
   "ops.seal_heads": { user_id: "u", seal: 1, version: 1, head: digest, debt_ids: [id], debts_hash: digest },
+  "ops.functions_applied": { checksum: "0".repeat(64), applied_at: now },
   "ops.seals": { seal: 1, sealed_at: now, users: 1, ledger_rows: 1, digest: "0".repeat(64) }
 }
 
@@ -292,6 +293,7 @@ const breaks: Readonly<Record<string, ReadonlyArray<string>>> = {
   reservations_reason_check: ["reason = ''", `reason = ${long(201)}`],
   reservations_status_check: ["status = 'gone', answer = null, committed_amount = null, transaction_id = null"],
   seal_heads_debts_check: ["debt_ids = null", "debts_hash = null"],
+  functions_applied_checksum_check: ["checksum = checksum || '0'", "checksum = repeat('A', 64)", "checksum = ''"],
   seals_digest_check: ["digest = digest || '0'", "digest = repeat('A', 64)", "digest = ''"],
   service_keys_app_id_check: ["app_id = ' x'", "app_id = 'x '", "app_id = 'ü'"],
   service_keys_created_by_check: ["created_by = ''", `created_by = ${long(129)}`],

@@ -1,24 +1,12 @@
-import * as fs from "node:fs/promises"
-import * as path from "node:path"
 import { Effect } from "effect"
 import pg from "pg"
 import { expect, inject, test } from "vitest"
+import { readFunctions } from "../../src/database/functions.ts"
 import { migrate } from "../../src/database/migrate.ts"
 import { database } from "../support/database.ts"
 import { functionDefinitions, schemaText } from "../support/schema.ts"
 
 const db = await database()
-
-/** The text of all.sql, its includes in their places. */
-const allSql = async () => {
-  const root = path.resolve(import.meta.dirname, "../../sql")
-  const lines = (await fs.readFile(path.join(root, "all.sql"), "utf8")).split("\n")
-  const included = lines.map((line) => {
-    const [, file] = /^--!include (\S+)$/.exec(line) ?? []
-    return file === undefined ? line : fs.readFile(path.join(root, file), "utf8")
-  })
-  return (await Promise.all(included)).join("\n")
-}
 
 test("the schema is as in test/golden/schema.txt (npm run golden writes it anew: read the difference)", async () => {
   await expect(await schemaText(db.pool)).toMatchFileSnapshot("../golden/schema.txt")
@@ -30,7 +18,8 @@ test("reapplying every function file changes no definition: none is forgotten, n
     const before = await functionDefinitions(client)
     await client.query("begin")
     await client.query("set local role mana_owner")
-    await client.query(await allSql())
+    const { files, grants } = await readFunctions()
+    for (const { text } of [...files, grants]) await client.query(text)
     expect(await functionDefinitions(client)).toEqual(before)
   } finally {
     await client.query("rollback")
@@ -38,9 +27,9 @@ test("reapplying every function file changes no definition: none is forgotten, n
   }
 })
 
-// While a change is being written, its functions are in migrations/current.sql only. .ci/run sets CI=true.
+// While a change is being written, its tables are in migrations/current.sql only. .ci/run sets CI=true.
 test.runIf(process.env["CI"] === "true")(
-  "the committed migrations alone make this very schema (only with CI=true: commit what is in current.sql first)",
+  "the committed migrations and sql/ make this very schema (only with CI=true: commit what is in current.sql first)",
   async () => {
     const admin = new pg.Client({ connectionString: inject("serverUrl") })
     await admin.connect()

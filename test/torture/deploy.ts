@@ -1,6 +1,6 @@
 /**
- * Fault 4: two versions of the service at once on one database. The next version's migration comes while the present
- * one is at work; the next one refuses to start before it, and works beside the present one after it.
+ * Fault 4: two versions of the service at once on one database. The next version's tables and functions come while the
+ * present one is at work; the next one refuses to start before them, and works beside the present one after them.
  */
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
@@ -8,7 +8,7 @@ import type pg from "pg"
 import { askAgain, serviceKey } from "./again.ts"
 import { readJournal } from "./journal.ts"
 import { type Trouble, underLoad } from "./load.ts"
-import { copyProject } from "./next.ts"
+import { addMigration, copyProject, writeFunction } from "./next.ts"
 import { operations } from "./operations.ts"
 import { stablePort } from "./ports.ts"
 import { startNode } from "./processes.ts"
@@ -20,40 +20,57 @@ import { sleep, until } from "./wait.ts"
 const login = "torture_app"
 const database = "torture"
 
-/**
- * What a migration of ours does, all of it at once: columns on tables that every debit writes, a function with an
- * argument more, and every other function anew.
- */
-const nextMigration = async (client: pg.Client) => {
-  const { rows } = await client.query(
-    `select pg_get_functiondef(p.oid) as definition, format('%I.%I', n.nspname, p.proname) as name,
-       pg_get_function_identity_arguments(p.oid) as arguments
-     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-     where n.nspname in ('credits', 'gifts', 'sync', 'stripe', 'events', 'ops') and p.prokind = 'f'
-     order by p.oid`
-  )
-  const functions = rows.map((row) => ({
-    name: String(row.name),
-    definition: String(row.definition),
-    arguments: String(row.arguments)
-  }))
-  const changed = functions.find(({ name }) => name === "credits.use")
-  if (changed === undefined) throw new Error("there is no credits.use")
-  return `
-    set local role mana_owner;
-    alter table credits.balances add column note text;
-    alter table credits.reservations add column note text;
-    create index reservations_note_idx on credits.reservations (note);
-    drop function credits.use(${changed.arguments});
-    ${changed.definition.replace(/\)\n RETURNS/, ", p_note text DEFAULT NULL::text)\n RETURNS")};
-    revoke execute on function credits.use from public;
-    grant execute on function credits.use to mana_service, mana_ops;
-    ${functions
-      .filter((each) => each !== changed)
-      .map(({ definition }) => `${definition};`)
-      .join("\n")}
-    reset role;`
+/** Columns on tables that every debit writes, and an index. */
+const nextMigration = `
+  set local role mana_owner;
+  alter table credits.balances add column note text;
+  alter table credits.reservations add column note text;
+  create index reservations_note_idx on credits.reservations (note);
+  reset role;`
+
+const replaced = (text: string, from: string, to: string) => {
+  if (!text.includes(from)) throw new Error(`credits/use.sql doesn't hold ${JSON.stringify(from)}`)
+  return text.replace(from, to)
 }
+
+/** The next version: its migration, a new function, one argument more for a function in use, and the others anew. */
+const makeNext = async (to: string) => {
+  await copyProject(to)
+  await addMigration(to, nextMigration)
+  const definition = await fs.readFile(path.join(to, "sql/credits/use.sql"), "utf8")
+  const withNote = replaced(
+    replaced(
+      definition,
+      "p_now timestamptz default now()\n)",
+      "p_now timestamptz default now(),\n  p_note text default null\n)"
+    ),
+    "timestamptz) is",
+    "timestamptz, text) is"
+  )
+  await writeFunction(to, "credits/use.sql", withNote)
+  await writeFunction(
+    to,
+    "ops/next.sql",
+    "create or replace function ops.next() returns integer language sql as 'select 1';"
+  )
+}
+
+/** The functions in the database are the next version's: the new one is there, the old overload isn't. */
+const functionsOf = async (client: pg.Client) => {
+  const { rows } = await client.query(
+    `select p.proname as name, p.proargnames::text like '%p_note%' as "isNext"
+     from pg_proc p where p.oid in (
+       select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+       where (n.nspname, p.proname) in (('credits', 'use'), ('ops', 'next'))
+     ) order by 1`
+  )
+  return JSON.stringify(rows)
+}
+
+const nextFunctions = JSON.stringify([
+  { name: "next", isNext: null },
+  { name: "use", isNext: true }
+])
 
 /** Until it is over: whether it ended well, how long it took, and what it said. */
 const finish = async (task: Task, args: ReadonlyArray<string>, env: Readonly<Record<string, string>>, name: string) => {
@@ -78,7 +95,7 @@ export const deployNext = async (
   const { task, postgres } = stage
   const wrong: Array<string> = []
   const next = path.join(task.folder, "next")
-  await copyProject(next, await stage.admin(nextMigration))
+  await makeNext(next)
   const port = await stablePort()
   const origin = `http://127.0.0.1:${port}`
   const env = {
@@ -118,6 +135,8 @@ export const deployNext = async (
   const migration = behindReader ? await migrateBehindReader() : await (await migrate()).ended
   if (migration.code !== 0) wrong.push(`the migration ended with ${migration.code}: ${migration.text.slice(0, 1000)}`)
   task.say(`migrated in ${migration.ms} ms`)
+  const found = await stage.admin(functionsOf)
+  if (found !== nextFunctions) wrong.push(`the next version's functions aren't those in the database: ${found}`)
 
   const log = path.join(task.folder, "next.log")
   const running = startNode({ args: serve, env, log })
