@@ -64,7 +64,8 @@ const state = async () => ({
   checksums: await checksums()
 })
 
-describe("functions", () => {
+// Each test applies all of sql/ several times, on a machine that may be busy.
+describe("functions", { timeout: 60_000 }, () => {
   // Back to ours.
   afterEach(async () => void (await migrateTo()))
 
@@ -162,6 +163,12 @@ describe("functions", () => {
     other.release()
     await migrating
     expect(await signatures()).toEqual(["ops.next(p_a integer, p_b integer DEFAULT 0) integer"])
+  })
+
+  test("a database from before the baseline is said to be one", async () => {
+    await db.query("alter table ops.functions_applied rename to renamed")
+    expect(await failureOf(projectRoot)).toMatch(/^The database was made by migrations older than the baseline/)
+    await db.query("alter table ops.renamed rename to functions_applied")
   })
 
   const readiness = () =>

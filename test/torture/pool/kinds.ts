@@ -173,10 +173,10 @@ const gone = async (house: House) => {
   await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** As a migration does that includes it again. */
+/** As `migrate` does with every function. */
 const replaceUse = "do $$ begin execute pg_get_functiondef('credits.use'::regproc); end $$"
 
-/** As a migration does that changes its arguments: one more than before, or that one less. */
+/** As `migrate` does when its arguments change: one more than before, or that one less. */
 const remakeUse = `
   do $$
   declare
