@@ -2,7 +2,7 @@ import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Effect } from "effect"
-import { afterEach, describe, expect, onTestFinished, test } from "vitest"
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest"
 import { readFunctions } from "../../src/database/functions.ts"
 import { migrate } from "../../src/database/migrate.ts"
 import { migrated } from "../../src/database/ready.ts"
@@ -11,6 +11,9 @@ import { servicePool } from "../support/pool.ts"
 import { functionDefinitions } from "../support/schema.ts"
 import { eventually } from "../support/wait.ts"
 import { addMigration, copySchema, root as projectRoot, writeFunction } from "../torture/next.ts"
+
+// A test applies all of sql/ several times, on a machine that may be busy.
+vi.setConfig({ testTimeout: 60_000 })
 
 const db = await database()
 const context = await servicePool(db, { applicationName: "migrate" })
@@ -64,8 +67,7 @@ const state = async () => ({
   checksums: await checksums()
 })
 
-// Each test applies all of sql/ several times, on a machine that may be busy.
-describe("functions", { timeout: 60_000 }, () => {
+describe("functions", () => {
   // Back to ours.
   afterEach(async () => void (await migrateTo()))
 
