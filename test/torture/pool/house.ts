@@ -174,6 +174,14 @@ export const openHouse = async (ground: Ground, waits: Waits) => {
     return counts
   }
 
+  // On a busy machine the first connection may take longer than connectTimeout, which is none of the kinds of error.
+  for (const person of ["ops", "owner"] as const) {
+    await eventually(
+      () => attempt(statement("select 1"), person),
+      (outcome) => outcome === "answered"
+    )
+  }
+
   return {
     ...{ admin, proxy, waits, close, rows, row, exitOf, fork, attempt, ask, refused, answered, statement, together },
     ...{ userWith, sessions, waiting, whileHeld, eachSession, debits }
