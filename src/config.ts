@@ -60,7 +60,7 @@ export class AppSettings extends Context.Service<AppSettings, Settings>()("mana/
 /** One message that names every setting that is missing or malformed; no secret is in it. */
 export class SettingsError extends Data.TaggedError("SettingsError")<{ readonly message: string }> {}
 
-/** What is wrong with a setting, or with several; no secret is in it. */
+/** One or more settings are missing or malformed. The message names them and holds no secret. */
 type Problems = ReadonlyArray<string>
 
 /** A setting that may be missing. */

@@ -21,7 +21,7 @@ const copied = lines("Dockerfile")
 
 describe("the image", () => {
   test("is made of files that exist, and that .dockerignore lets in", () => {
-    // What runs, and what it reads: migrations and functions.
+    // The program, and the migrations and functions it reads.
     expect(copied).toEqual(expect.arrayContaining(["src", "migrations", "sql", ".gmrc", "package.json"]))
     const letIn = lines(".dockerignore").flatMap((line) => (line.startsWith("!") ? [line.slice(1)] : []))
     for (const source of copied) {

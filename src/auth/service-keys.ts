@@ -108,7 +108,7 @@ const makeLookup = Effect.fnUntraced(function* (limits: Limits) {
     orElse: () => new Unavailable({ cause: "looking a service key up took too long" })
   })
 
-  /** What was asked last stands last; the oldest is forgotten where there are too many. */
+  /** In order of the latest use; beyond the limit the oldest is forgotten. */
   const remember = (entries: Map<string, Known>, hash: string, known: Known) => {
     entries.delete(hash)
     entries.set(hash, known)

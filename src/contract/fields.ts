@@ -36,7 +36,7 @@ export const whole = (minimum: number, maximum: number, meaning?: string) => {
   )
 }
 
-/** What a schema says of a value of another type; a check that has messages of its own carries it as `says`. */
+/** A schema's message for a value of another type; a check with messages of its own carries it as `says`. */
 const messageOf = (schema: Schema.Top) => {
   const { says, message } = Schema.resolveAnnotations(schema) ?? {}
   const said = says ?? message

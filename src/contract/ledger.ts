@@ -35,7 +35,7 @@ export const Transaction = Schema.Struct({
   completedAt: wireTime
 }).annotate({ identifier: "Transaction" })
 
-/** What a response calls `balance`: holds taken off. */
+/** The `balance` of a response: holds are subtracted. */
 export const spendable = credits("Credits that can be spent now")
 
 export const Balance = Schema.Struct({

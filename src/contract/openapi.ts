@@ -66,7 +66,7 @@ const written = (key: string, value: Shape | string | number | null) => {
   if (key === "$ref") return String(value).replace(/Encoded$/, "")
   if (typeof value !== "object" || value === null) return value
   const { allOf, ...rest } = value
-  // What a field is for belongs to the field, null or not.
+  // The description belongs to the field, nullable or not.
   const inner = value.anyOf?.[0]?.description
   if (inner !== undefined) return { description: inner, ...value }
   // A check that says more than the type it is on, such as the number in a query's text.

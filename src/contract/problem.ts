@@ -1,4 +1,4 @@
-/** What an error looks like on the wire: RFC 9457, with the fields that existing clients read. */
+/** The wire format of errors: RFC 9457, with the fields that existing clients read. */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
 

@@ -66,7 +66,7 @@ const migrationSettings = (target: MigrationTarget) =>
     }
   })
 
-/** What graphile-migrate says while another process migrates this database. */
+/** graphile-migrate's message while another process migrates this database. */
 const othersMigrate = "Failed to get exclusive lock"
 
 const failed = (cause: unknown) => {

@@ -28,7 +28,7 @@ export interface Debit {
   readonly metadata?: object | undefined
   readonly operation?: string | undefined
   readonly quantity?: number | undefined
-  /** Who asks, as the ledger names it. */
+  /** The caller, as the ledger names it. */
   readonly caller: string
   /** The service key whose daily cap it counts against. */
   readonly serviceKeyId?: string | undefined
@@ -87,7 +87,7 @@ interface Waiting {
 
 type Batch = ReadonlyArray<Waiting>
 
-/** What PostgreSQL calls an ERROR it has rolled back. A FATAL, or a socket that fell, leaves open what became of it. */
+/** PostgreSQL's severity for a statement it rolled back. After a FATAL or a lost connection the outcome is unknown. */
 const isUndone = (cause: Cause.Cause<Refused | Unavailable>) => {
   const failure = Cause.squash(cause)
   if (failure instanceof Refused) return true

@@ -137,7 +137,7 @@ export const workerSession = Effect.fnUntraced(function* (pool: pg.Pool, onRunni
           )
         )
           return
-        // What is still at work is put back. The runner's own kill() does nothing once it was told to stop.
+        // Jobs still running are put back. The runner's own kill() does nothing once it was told to stop.
         await withinTime(1000, Promise.resolve(made.pool?.forcefulShutdown("The worker stops")))
       })
   )

@@ -29,12 +29,12 @@ export const ratio = (a: number | undefined, b: number | undefined) =>
 /** A row of a Markdown table. */
 export const tableRow = (cells: ReadonlyArray<string | number>) => `| ${cells.join(" | ")} |`
 
-/** What a run ran on. */
+/** The machine and versions of a run. */
 export const machine = (postgresVersion: string) =>
   `${os.availableParallelism()} cores, ${os.cpus()[0]?.model ?? "?"}, load ${os.loadavg()[0]?.toFixed(1)}; ` +
   `node ${process.version}, PostgreSQL ${postgresVersion}`
 
-/** What a run comes to: for --json, and for people. */
+/** A run's results: for --json, and for people. */
 export interface Report {
   readonly result: { readonly untrue: ReadonlyArray<unknown> }
   readonly lines: ReadonlyArray<string>

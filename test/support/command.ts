@@ -9,7 +9,7 @@ export interface Ran {
   readonly stderr: string
 }
 
-/** What a command printed, and its exit code. */
+/** A command's output and exit code. */
 export const command = async (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>): Promise<Ran> => {
   const output = { stdout: "", stderr: "" }
   const console: Console.Console = {

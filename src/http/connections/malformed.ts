@@ -1,4 +1,4 @@
-/** What isn't HTTP, or takes too long to become a request, is answered here, and its connection is ended. */
+/** Answers bytes that aren't HTTP and requests that take too long to arrive, and ends their connection. */
 import type * as http from "node:http"
 import type * as net from "node:net"
 import { securityHeaders } from "../middleware/security-headers.ts"

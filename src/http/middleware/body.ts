@@ -46,7 +46,7 @@ const isTooDeep = (json: unknown) => {
   return false
 }
 
-/** What is wrong with a body that doesn't begin as an object or is long, beyond what its schema says. */
+/** The fault of a body that is long or does not begin as an object, found before its schema is asked. */
 const jsonFault = (text: string): string | undefined => {
   let json: unknown
   try {

@@ -1,4 +1,4 @@
-/** What a request that breaks a rule is answered. */
+/** The response to a request that breaks a rule. */
 import { SchemaIssue } from "effect"
 import { InvalidRequest } from "../../contract/problems.ts"
 

@@ -1,4 +1,4 @@
-/** What becomes known of a request on its way: for the headers of its response and its line in the log. */
+/** Facts collected while a request is handled, for its response headers and its log line. */
 import { Context, Effect, Predicate } from "effect"
 
 export interface State {

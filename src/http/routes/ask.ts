@@ -13,7 +13,7 @@ import { noteAway } from "../middleware/database-away.ts"
 import { RequestState } from "../middleware/request-state.ts"
 import { keyOf } from "./idempotency.ts"
 
-/** What a handler is given of its request, as far as it matters here. */
+/** The part of a handler's request that is read here. */
 export interface Asked<Endpoint extends HttpApiEndpoint.Top> {
   readonly endpoint: Endpoint
   readonly request: HttpServerRequest.HttpServerRequest
@@ -24,9 +24,9 @@ export interface Asked<Endpoint extends HttpApiEndpoint.Top> {
 type Problem = InstanceType<(typeof problems)[keyof typeof problems]>
 /** The problems that an endpoint declares. */
 type Declared<Endpoint> = Extract<Problem, HttpApiEndpoint.Error<Endpoint>["Type"]>
-/** What may happen to any call. */
+/** Problems that any call may have. */
 type Always = problems.InvalidRequest | problems.ServiceUnavailable
-/** What an endpoint answers with; its success schema checks it when it is encoded. */
+/** An endpoint's response; its success schema checks it when it is encoded. */
 export type Answer<Endpoint> = HttpApiEndpoint.Success<Endpoint>["Type"]
 
 /** Every problem by the SQLSTATEs that become it. */

@@ -7,7 +7,7 @@ import { GiftNotFound } from "../../contract/problems.ts"
 import { clientAddress } from "../middleware/client-address.ts"
 import { type Asked, askFor } from "./ask.ts"
 
-/** What SQL answers to a code: it counts a wrong one, so it can't raise. */
+/** SQL's answer to a code. It counts a wrong one, so it can't raise: that would roll back the count. */
 export type Found<A> = ({ readonly found: true } & A) | { readonly found: false }
 
 export const noSuchGift = new GiftNotFound({

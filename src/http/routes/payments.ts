@@ -20,7 +20,7 @@ export const account = Effect.flatMap(
 const tryAgain = (detail: string, retryAfterSeconds: number) =>
   Effect.fail(new ServiceUnavailable({ detail, retryAfterSeconds }))
 
-/** What the client can do nothing about dies: it is our mistake, or our account's. */
+/** Dies of errors that the client can do nothing about: they are our mistake, or our account's. */
 export const orProblem = <A, R>(effect: Effect.Effect<A, StripeAway | StripeRefused | Refused | Unavailable, R>) =>
   Effect.catchTags(effect, {
     StripeAway: ({ message }) =>

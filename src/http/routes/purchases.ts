@@ -14,7 +14,7 @@ interface ReturnUrls {
   readonly cancelUrl?: string
 }
 
-/** What is wrong with an address to return to, if anything. */
+/** The fault of a return address, if it has one. */
 const returnFault = (path: string, value: string | undefined, origins: ReadonlyArray<string>): ReadonlyArray<Issue> => {
   if (value === undefined) return []
   const url = URL.parse(value)

@@ -139,7 +139,7 @@ const eventHtml = ({ path: type, operation: { summary = "", requestBody } }: Pla
     .map(({ schema, example }) => `${fields(schema.properties?.["data"] ?? {})}${exampleHtml(example)}`)
     .join("")}</section>`
 
-/** What every problem has besides its facts. */
+/** The fields of every problem, besides its facts. */
 const members = ["type", "title", "status", "detail", "code", "message"]
 
 const problemHtml = (component: string, { properties = {}, required = [] }: Shape) => {
