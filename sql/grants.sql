@@ -1,5 +1,7 @@
 -- Who may call what. Functions not named here are internal: the owner's functions call them, nobody else.
-revoke execute on all functions in schema credits, gifts, sync, stripe, events, ops from public;
+-- An earlier version's grants go first.
+revoke execute on all routines in schema credits, gifts, sync, stripe, events, ops
+from public, mana_service, mana_worker, mana_ops, mana_readonly;
 
 -- What the HTTP service and the worker call, and people in psql too.
 grant execute on function

@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { Predicate } from "effect"
 import pg from "pg"
+import { errorMessage } from "../lib/error-message.ts"
 
 /** The folder that holds `sql/` and `migrations/`. */
 export const projectRoot = path.resolve(fileURLToPath(import.meta.url), "../../..")
@@ -26,11 +27,22 @@ export interface Functions {
 
 const grantsFile = "grants.sql"
 
+/** The file that a line of `all.sql` names. Its other lines are comments; a line with a slip would drop its function. */
+const includedBy = (line: string) => {
+  const name = /^--!include (\S+\.sql)$/.exec(line)?.[1] ?? ""
+  const [schema = "", ...file] = name.split("/")
+  if (name === grantsFile || (schemas.includes(schema) && file.length === 1)) return name
+  throw new Error(
+    `sql/all.sql: ${JSON.stringify(line)} must be --!include schema/function.sql, and the schema ${schemas.join(", ")}.`
+  )
+}
+
 /** Reads the files that `sql/all.sql` lists, in its order. */
 export const readFunctions = async (root: string = projectRoot): Promise<Functions> => {
   const read = async (name: string) => ({ name, text: await fs.readFile(path.join(root, "sql", name), "utf8") })
   const list = await read("all.sql")
-  const names = [...list.text.matchAll(/^--!include (\S+)$/gm)].map(([, name = ""]) => name)
+  const lines = list.text.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("-- "))
+  const names = lines.map(includedBy)
   const files = await Promise.all(names.filter((name) => name !== grantsFile).map(read))
   const grants = await read(grantsFile)
   const hash = createHash("sha256")
@@ -40,23 +52,20 @@ export const readFunctions = async (root: string = projectRoot): Promise<Functio
 
 const codeOf = (error: unknown) => (Predicate.hasProperty(error, "code") ? error.code : undefined)
 
+const withCode = (message: string, cause: unknown) =>
+  Object.assign(new Error(message, { cause }), { code: codeOf(cause) })
+
 /** The error with the place in front of its message and PostgreSQL's code kept. */
 const located = (where: string, error: unknown) => {
   const { message, detail } = error instanceof pg.DatabaseError ? error : { message: String(error), detail: undefined }
-  const text = [`${where}: ${message}`, ...(detail === undefined ? [] : [detail])].join("\n")
-  return Object.assign(new Error(text, { cause: error }), { code: codeOf(error) })
+  return withCode([`${where}: ${message}`, ...(detail === undefined ? [] : [detail])].join("\n"), error)
 }
 
-/** `invalid_function_definition`: `create or replace` refuses another return type or another name of an argument. */
-const cannotReplace = "42P13"
-
-class CannotReplace extends Error {
-  readonly file: string
-  constructor(file: string) {
-    super(file)
-    this.file = file
-  }
-}
+/**
+ * Functions can't be replaced one by one when there is another return type or name of an argument (42P13), another kind
+ * of routine (42809), a call that fits an old overload as well (42725), or one that depends on an old function (2BP01).
+ */
+const cannotReplace: ReadonlyArray<unknown> = ["42P13", "42809", "42725", "2BP01"]
 
 const run = async (client: pg.Client, { name, text }: SqlFile) => {
   try {
@@ -83,34 +92,25 @@ const routines = `
 /** `create or replace` writes the row in pg_proc even when nothing changes: an older row is of an earlier version. */
 const notDefinedHere = `${routines} and p.xmin <> pg_current_xact_id()::xid order by 1`
 
-const ofFile = `${routines} and format('%s/%s.sql', n.nspname, p.proname) = $2 order by 1`
+const signaturesOf = async (client: pg.Client, query: string) =>
+  (await client.query<{ readonly signature: string }>(query, [schemas])).rows.map(({ signature }) => signature)
 
-const drop = async (client: pg.Client, signatures: ReadonlyArray<string>, why: string) => {
-  for (const signature of signatures) {
-    await client.query(`drop routine ${signature}`).catch((error: unknown) => {
-      throw located(`${signature} ${why}, and can't be dropped`, error)
-    })
-  }
+/** Drops them in one statement: they may depend on each other. */
+const drop = async (client: pg.Client, signatures: ReadonlyArray<string>, called: string) => {
+  if (signatures.length === 0) return
+  await client.query(`drop routine ${signatures.join(", ")}`).catch((error: unknown) => {
+    throw located(`${called} can't be dropped`, error)
+  })
 }
 
-const signaturesOf = async (client: pg.Client, query: string, values: ReadonlyArray<unknown>) =>
-  (await client.query<{ readonly signature: string }>(query, [...values])).rows.map(({ signature }) => signature)
-
-/** Defines every function, drops the others, and grants; `remade` are files whose function is dropped first. */
-const define = async (client: pg.Client, { files, grants }: Functions, remade: ReadonlySet<string>) => {
-  for (const file of files) {
-    if (remade.has(file.name)) {
-      await drop(client, await signaturesOf(client, ofFile, [schemas, file.name]), "is defined anew")
-    }
-    await run(client, file).catch((error: unknown) => {
-      throw codeOf(error) === cannotReplace && !remade.has(file.name) ? new CannotReplace(file.name) : error
-    })
-  }
-  const dropped = await signaturesOf(client, notDefinedHere, [schemas])
-  await drop(client, dropped, "isn't listed in sql/all.sql any more")
+/** Defines every function, drops the others, and grants. Answers with the signatures of those it dropped. */
+const define = async (client: pg.Client, { files, grants }: Functions) => {
+  for (const file of files) await run(client, file)
+  const others = await signaturesOf(client, notDefinedHere)
+  await drop(client, others, others.join(", "))
   // After the drops: a grant names a function without its arguments, which an old overload makes ambiguous.
   await run(client, grants)
-  return dropped
+  return others
 }
 
 const lastNumber = (names: ReadonlyArray<string>) =>
@@ -126,7 +126,7 @@ export interface FunctionsTarget {
 const inTransaction = async (
   client: pg.Client,
   functions: Functions,
-  remade: ReadonlySet<string>,
+  isAnew: boolean,
   { root, lockTimeout, log }: FunctionsTarget
 ) => {
   await client.query("begin")
@@ -152,10 +152,12 @@ const inTransaction = async (
     log("Functions: left as they are, since the database has migrations of a later version")
     return
   }
-  const dropped = await define(client, functions, remade)
+  if (isAnew) await drop(client, await signaturesOf(client, routines), "All functions")
+  const dropped = await define(client, functions)
   await client.query("insert into ops.functions_applied (checksum) values ($1)", [functions.checksum])
   await client.query("commit")
-  log(`Functions: ${functions.files.length} applied${dropped.length === 0 ? "" : `, dropped ${dropped.join(", ")}`}`)
+  const besides = isAnew ? ", all made again" : dropped.length === 0 ? "" : `, dropped ${dropped.join(", ")}`
+  log(`Functions: ${functions.files.length} applied${besides}`)
 }
 
 /** Brings the functions to those of `sql/`, all of them or none. Does nothing where they were the last applied. */
@@ -165,19 +167,20 @@ export const applyFunctions = async (target: FunctionsTarget): Promise<void> => 
   // A lost connection fails the query in flight.
   client.on("error", () => undefined)
   await client.connect()
+  const apply = (isAnew: boolean) =>
+    inTransaction(client, functions, isAnew, target).finally(
+      // Does nothing after a commit.
+      () => client.query("rollback").catch(() => undefined)
+    )
   try {
-    const remade = new Set<string>()
-    for (;;) {
-      try {
-        return await inTransaction(client, functions, remade, target)
-      } catch (error) {
-        if (!(error instanceof CannotReplace)) throw error
-        remade.add(error.file)
-      } finally {
-        // Does nothing after a commit.
-        await client.query("rollback").catch(() => undefined)
-      }
-    }
+    await apply(false).catch((error: unknown) => {
+      if (!cannotReplace.includes(codeOf(error))) throw error
+      return apply(true).catch((again: unknown) => {
+        // Both, unless the second try failed for the same reason.
+        const messages = new Set([errorMessage(error), errorMessage(again)])
+        throw withCode([...messages].join("\n"), again)
+      })
+    })
   } finally {
     await client.end()
   }

@@ -27,7 +27,7 @@ const readGmrc = Effect.tryPromise({
 })
 
 export interface MigrationTarget {
-  /** Connects as somebody who may create roles, or as a member of the roles once they exist. */
+  /** Connects as a role that may create roles; later as the same one, since graphile-migrate's tables are its own. */
   readonly url: string
   /** A scratch database for `commit`, emptied and rebuilt; only development has one. */
   readonly shadowUrl?: string

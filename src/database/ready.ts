@@ -52,7 +52,10 @@ const tables = Effect.gen(function* () {
   if (missing.length > 0) return yield* unfit(notMigrated(`${missing.join(", ")} missing`))
 })
 
-/** Succeeds when our functions were applied once. Later ones may have been applied since: they keep what we call. */
+/**
+ * Succeeds when our functions were applied once. Those of another version may have been applied since. A later version
+ * keeps what we call; an earlier one, after a rollback, may lack it, and such calls answer 500 until we are replaced.
+ */
 const functions = Effect.gen(function* () {
   const rows = yield* rowsOf(Schema.Struct({ checksum: Schema.String }), "select checksum from ops.functions_applied()")
   const own = yield* ownChecksum

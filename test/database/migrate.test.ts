@@ -100,6 +100,75 @@ describe("functions", () => {
     expect(await signatures()).toEqual([`ops.next(${args}) ${returns}`])
   })
 
+  const iso8601 = (args: string) =>
+    `create or replace function credits.iso8601(${args}) returns text language sql immutable
+     as $$ select to_char($1 at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;`
+
+  test.each([
+    ["another name of an argument", "p_at timestamptz"],
+    ["an argument more", "p_time timestamptz, p_digits integer default 3"]
+  ])("a function that others of ours are made of gets %s", async (_, args) => {
+    const folder = await copy()
+    await writeFunction(folder, "credits/iso8601.sql", iso8601(args))
+    await migrateTo(folder)
+    const rows = await db.query(
+      `select pg_get_function_arguments(oid) as args from pg_proc where oid = 'credits.iso8601'::regproc`
+    )
+    expect(rows).toEqual([
+      { args: args.replace("timestamptz", "timestamp with time zone").replace("default", "DEFAULT") }
+    ])
+  })
+
+  test("two functions that go together are dropped, though one is made of the other", async () => {
+    const folder = await withAdded("p_a integer")
+    await writeFunction(
+      folder,
+      "ops/next_of_next.sql",
+      "create or replace function ops.next_of_next() returns integer language sql return ops.next(1);"
+    )
+    await migrateTo(folder)
+    await migrateTo()
+    expect(await signatures()).toEqual([])
+  })
+
+  test("a function becomes a procedure", async () => {
+    await migrateTo(await withAdded("p_a integer"))
+    const folder = await copy()
+    await writeFunction(
+      folder,
+      "ops/next.sql",
+      "create or replace procedure ops.next(p_a integer) language sql as 'select 1';"
+    )
+    await migrateTo(folder)
+    expect(await db.query("select prokind from pg_proc where oid = 'ops.next'::regproc")).toEqual([{ prokind: "p" }])
+  })
+
+  test("a call that isn't granted any more is revoked", async () => {
+    const mayAdjust = async () =>
+      (await db.query("select has_function_privilege('mana_ops', 'ops.adjust'::regproc, 'execute') as may"))[0]?.may
+    const folder = await copy()
+    const grants = path.join(folder, "sql/grants.sql")
+    const text = await fs.readFile(grants, "utf8")
+    await fs.writeFile(grants, text.replace("  ops.adjust,\n", ""))
+    expect(await mayAdjust()).toBe(true)
+    await migrateTo(folder)
+    expect(await mayAdjust()).toBe(false)
+  })
+
+  test.each(["--!include  ops/next.sql", "--!include ops/next.sql -- next", "--!include others/next.sql"])(
+    "all.sql with the line %j is refused",
+    async (line) => {
+      const folder = await withAdded("p_a integer")
+      await migrateTo(folder)
+      const list = path.join(folder, "sql/all.sql")
+      const text = await fs.readFile(list, "utf8")
+      await fs.writeFile(list, text.replace("--!include ops/next.sql", line))
+      const before = await state()
+      expect(await failureOf(folder)).toMatch(`sql/all.sql: ${JSON.stringify(line)} must be --!include `)
+      expect(await state()).toEqual(before)
+    }
+  )
+
   test("a function that isn't listed any more is dropped; one of another schema or of an extension isn't", async () => {
     await migrateTo(await withAdded("p_a integer"))
     await db.query("create schema others")
@@ -121,8 +190,11 @@ describe("functions", () => {
     await db.query("create view public.depends as select ops.next(1)")
     const before = await state()
     expect(await failureOf(projectRoot)).toBe(
-      "ops.next(p_a integer) isn't listed in sql/all.sql any more, and can't be dropped: " +
+      "ops.next(p_a integer) can't be dropped: " +
         "cannot drop function ops.next(integer) because other objects depend on it\n" +
+        "view public.depends depends on function ops.next(integer)\n" +
+        "All functions can't be dropped: " +
+        "cannot drop desired object(s) because other objects depend on them\n" +
         "view public.depends depends on function ops.next(integer)"
     )
     expect(await state()).toEqual(before)
